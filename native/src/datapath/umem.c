@@ -1,0 +1,62 @@
+/* umem.c: maps the frames of a device and numbers them; the moves are inline in umem.h. */
+#include "umem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
+{
+	memset(u, 0, sizeof(*u));
+	if (frame_cnt == 0 || frame_bytes == 0 || (frame_bytes & (frame_bytes - 1)) != 0)
+		return -EINVAL;
+
+	u->frame_cnt = frame_cnt;
+	u->frame_bytes = frame_bytes;
+	u->frame_shift = (uint32_t)__builtin_ctz(frame_bytes);
+	u->len_bytes = (size_t)frame_cnt << u->frame_shift;
+	if (u->len_bytes > UINT32_MAX)
+		return -EINVAL; /* qx_datagram.off_bytes has 32 bits */
+
+	u->state = calloc(frame_cnt, sizeof(*u->state));
+	if (!u->state)
+		goto forget;
+	u->free_stack = calloc(frame_cnt, sizeof(*u->free_stack));
+	if (!u->free_stack)
+		goto free_state;
+	u->base = mmap(NULL, u->len_bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (u->base == MAP_FAILED)
+		goto free_stack;
+	/* A forked child must not get copies of pages that the kernel goes on writing for
+	 * the parent: copy-on-write would move the parent off the pinned pages. */
+	if (madvise(u->base, u->len_bytes, MADV_DONTFORK) < 0)
+		goto unmap;
+
+	/* Highest number first, so that frames are handed out from 0 upwards. */
+	for (uint32_t i = 0; i < frame_cnt; i++)
+		u->free_stack[i] = frame_cnt - 1 - i;
+	u->census[QX_FRAME_FREE] = frame_cnt;
+	return 0;
+
+unmap:
+	munmap(u->base, u->len_bytes);
+free_stack:
+	free(u->free_stack);
+free_state:
+	free(u->state);
+forget:
+	memset(u, 0, sizeof(*u));
+	return -ENOMEM;
+}
+
+void umem_close(struct qx_umem *u)
+{
+	/* In a forked child the range was not inherited; unmapping a hole is no error. */
+	if (u->base)
+		munmap(u->base, u->len_bytes);
+	free(u->free_stack);
+	free(u->state);
+	memset(u, 0, sizeof(*u));
+}
