@@ -1,0 +1,196 @@
+/* afxdp_open.c: makes the AF_XDP sockets, rings, memory and filter of one interface.
+ *
+ * Order: interface asked, filter loaded (names what is missing before anything is taken),
+ * memory registered, sockets bound, sockets put into the filter's map.  The filter is
+ * attached later, by ops->attach, when everything that could fail has succeeded.
+ *
+ * A mapped ring keeps its socket, and so its queue, alive after close (net/xdp/xsk.c): closing
+ * unmaps first. */
+#include "afxdp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "privilege.h"
+#include "why.h"
+
+enum {
+	ETH_BYTES = 14,
+	HEADROOM_BYTES = 256, /* XDP_PACKET_HEADROOM, at the start of every frame */
+	RETRY_PAUSE_NS = 10000000
+};
+
+bool afxdp_retry(uint64_t *waited_ns, uint64_t limit_ns)
+{
+	struct timespec pause = {.tv_nsec = RETRY_PAUSE_NS};
+
+	if (*waited_ns >= limit_ns)
+		return false;
+	nanosleep(&pause, NULL);
+	*waited_ns += RETRY_PAUSE_NS;
+	return true;
+}
+
+static int ask_interface(struct afxdp *x, char *why)
+{
+	const char *name = x->nic.name;
+	int err = ifinfo_get(&x->info, name);
+
+	if (err == -ENODEV) {
+		why_set(why, "%s: there is no such interface here; see: ip link", name);
+		return err;
+	}
+	if (err) {
+		why_set(why, "%s: asking for the interface failed: %s", name, strerror(-err));
+		return err;
+	}
+	if (x->info.loopback) {
+		why_set(why,
+			"%s: the loopback device has no native XDP, and the socket lane with GSO and "
+			"GRO is faster there; run without an interface",
+			name);
+		return -EOPNOTSUPP;
+	}
+	if (!x->info.ethernet) {
+		why_set(why, "%s: not an Ethernet interface; run without an interface", name);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* refuse_other_program saves the trouble, and says why, if attaching would fail anyway; a
+ * program of a process that has just ended gets a moment to go. */
+static int refuse_other_program(struct afxdp *x, char *why)
+{
+	struct ifinfo_xdp xdp;
+	uint64_t waited_ns = 0;
+
+	do {
+		if (ifinfo_get_xdp(&xdp, x->info.ifindex) || !xdp.mode)
+			return 0; /* attaching will tell */
+	} while (afxdp_retry(&waited_ns, AFXDP_RETRY_NS / 5));
+	xdp_prog_why_busy(why, x->nic.name, x->info.ifindex);
+	return -EBUSY;
+}
+
+/* note says in why, although all is well, that less was had than wanted. */
+static void note(char *why, const struct afxdp *x, const struct afxdp_sizes *wanted,
+		 const struct afxdp_sizes *got)
+{
+	why[0] = '\0';
+	if (got->queue_cnt < x->info.rx_queue_cnt)
+		why_set(why,
+			"%s: only %u of %u receive queues are served; flows on the others go through "
+			"the socket lane%s",
+			x->nic.name, got->queue_cnt, x->info.rx_queue_cnt,
+			got->queue_cnt < wanted->queue_cnt
+				? ". Raise LimitMEMLOCK or add CAP_IPC_LOCK"
+				: "");
+	else if (afxdp_sizes_bytes(got) < afxdp_sizes_bytes(wanted))
+		why_set(why,
+			"%s: the limit on locked memory allows %u receive buffers per queue and %u "
+			"for sending instead of %u and %u. Raise it (LimitMEMLOCK=32M) or add "
+			"CAP_IPC_LOCK",
+			x->nic.name, got->rx_frame_cnt, got->tx_frame_cnt,
+			wanted->rx_frame_cnt, wanted->tx_frame_cnt);
+}
+
+static int choose_sizes(struct afxdp_sizes *wanted, struct afxdp_sizes *s,
+			const struct afxdp *x, const struct qx_nic_config *cfg, char *why)
+{
+	int err = afxdp_sizes_init(wanted, cfg, x->info.rx_queue_cnt, x->info.mtu_bytes,
+				   UINT64_MAX);
+
+	if (err == -EINVAL) {
+		why_set(why,
+			"%s: %u receive and %u send buffers were asked for; each must be a power of "
+			"two from 16 to 65536, or 0 for the default",
+			x->nic.name, cfg->rx_frame_cnt, cfg->tx_frame_cnt);
+		return err;
+	}
+	*s = *wanted;
+	if (afxdp_sizes_fit(s, privilege_memlock_bytes()))
+		return 0;
+	afxdp_why_no_memory(why, x->nic.name, s);
+	return -ENOBUFS;
+}
+
+/* The filter must not hand over what is no single packet of this device, or would not fit. */
+static uint32_t frame_max_bytes(const struct afxdp *x, const struct afxdp_sizes *s)
+{
+	uint32_t of_mtu = x->info.mtu_bytes + ETH_BYTES;
+	uint32_t of_frame = s->frame_bytes - HEADROOM_BYTES;
+
+	return of_mtu < of_frame ? of_mtu : of_frame;
+}
+
+int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
+{
+	struct afxdp *x = calloc(1, sizeof(*x));
+	struct afxdp_sizes wanted, sizes;
+	int err;
+
+	if (!x) {
+		why_set(why, "%s: out of memory", cfg->interface);
+		return -ENOMEM;
+	}
+	x->nic.ops = &afxdp_ops;
+	x->nic.event_fd = -1;
+	x->pid = getpid();
+	x->prog = (struct xdp_prog){.map_fds = {-1, -1, -1}, .prog_fd = -1, .link_fd = -1};
+	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++)
+		x->nic.queues[i].fd = -1;
+	memcpy(x->nic.name, cfg->interface, sizeof(x->nic.name) - 1);
+	if ((err = ask_interface(x, why)) ||
+	    (err = choose_sizes(&wanted, &sizes, x, cfg, why)) ||
+	    (err = refuse_other_program(x, why)))
+		goto close;
+	x->nic.ifindex = x->info.ifindex;
+	x->nic.mtu_bytes = x->info.mtu_bytes;
+	memcpy(x->nic.mac, x->info.mac, sizeof(x->nic.mac));
+	if ((err = xdp_prog_open(&x->prog, x->nic.name, x->nic.mac,
+				 frame_max_bytes(x, &sizes), sizes.queue_cnt, why)) ||
+	    (err = afxdp_open_queues(x, &sizes, why)))
+		goto close;
+	x->nic.event_fd = ifinfo_watch();
+	if (x->nic.event_fd < 0) {
+		err = x->nic.event_fd;
+		why_set(why, "%s: watching the interface failed: %s", x->nic.name,
+			strerror(-err));
+		goto close;
+	}
+	note(why, x, &wanted, &sizes);
+	*out = &x->nic;
+	return 0;
+
+close:
+	afxdp_close(&x->nic);
+	return err;
+}
+
+void afxdp_close(struct qx_nic *nic)
+{
+	struct afxdp *x = (struct afxdp *)nic;
+	bool ours = getpid() == x->pid;
+
+	nic->ops->detach(nic);
+	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++) {
+		/* A forked child has no mappings there, or by now others of its own. */
+		for (int r = 0; ours && r < AFXDP_RING_CNT; r++)
+			if (x->maps[i][r].addr)
+				munmap(x->maps[i][r].addr, x->maps[i][r].len_bytes);
+		if (nic->queues[i].fd >= 0)
+			close(nic->queues[i].fd);
+	}
+	if (nic->event_fd >= 0)
+		close(nic->event_fd);
+	xdp_prog_close(&x->prog);
+	if (!ours)
+		nic->umem.base = NULL;
+	umem_close(&nic->umem);
+	free(x);
+}

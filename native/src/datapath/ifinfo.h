@@ -1,0 +1,43 @@
+/* ifinfo.h: what the kernel says about one network interface, asked when opening.
+ *
+ * All questions go to the network namespace of the calling thread.  Cost: each opens and
+ * closes a descriptor of its own; none is for the packet path. */
+#ifndef QX_IFINFO_H
+#define QX_IFINFO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "quicxdp.h"
+
+struct ifinfo {
+	uint32_t ifindex;
+	uint32_t mtu_bytes;
+	uint32_t rx_queue_cnt; /* in use now, not what the hardware could have */
+	uint8_t mac[6];
+	bool loopback;
+	bool ethernet;
+	char driver[32]; /* "" where the driver does not tell */
+};
+
+/* ifinfo_get.  -ENODEV no such interface. */
+int ifinfo_get(struct ifinfo *out, const char *name);
+
+/* ifinfo_addrs writes the interface's IP addresses (port 0), at most max.  Returns how
+ * many, or -errno. */
+int ifinfo_addrs(const char *name, struct qx_addr *out, uint32_t max);
+
+/* The XDP program on an interface.  mode is XDP_ATTACHED_* of linux/if_link.h, 0 (none) if
+ * there is no program; id is 0 where several modes are in use. */
+struct ifinfo_xdp {
+	uint32_t id;
+	uint8_t mode;
+};
+
+int ifinfo_get_xdp(struct ifinfo_xdp *out, uint32_t ifindex);
+
+/* ifinfo_watch opens a descriptor that becomes readable when any link of this namespace
+ * changes, close-on-exec.  Returns it, or -errno. */
+int ifinfo_watch(void);
+
+#endif

@@ -1,0 +1,88 @@
+/* nic.h: what a device needs of a NIC, one struct filled in by each back end.
+ *
+ * The back ends (afxdp.c, memory.c, later winxdp.c) provide rings and a few calls; device.c
+ * above them moves frames and never knows which it has.  A back end owns struct qx_nic and
+ * everything in it except the umem's frames, which the device moves. */
+#ifndef QX_NIC_H
+#define QX_NIC_H
+
+#include <stdint.h>
+
+#include "quicxdp.h"
+#include "ring.h"
+#include "umem.h"
+
+enum { QX_QUEUE_MAX = 64 };
+
+struct qx_queue {
+	struct qx_ring fill;
+	struct qx_ring rx;
+	struct qx_ring tx;
+	struct qx_ring completion;
+	int fd;                       /* pollable: the XSK, an eventfd */
+};
+
+struct qx_nic;
+
+struct qx_nic_ops {
+	/* kick makes the kernel look at a queue's tx ring.  Called only if the ring asks
+	 * for it.  0; -EAGAIN something is left, kick again later; -ENETDOWN link down,
+	 * frames kept; -ENXIO the interface is gone for good. */
+	int (*kick)(struct qx_nic *nic, uint32_t queue);
+
+	/* wake makes the kernel look at a queue's fill ring.  Called only if it asks. */
+	int (*wake)(struct qx_nic *nic, uint32_t queue);
+
+	/* admit and dismiss add and remove one local address and port to what the filter
+	 * redirects.  admit: -EEXIST, -ENOSPC. */
+	int (*admit)(struct qx_nic *nic, const struct qx_addr *local);
+	void (*dismiss)(struct qx_nic *nic, const struct qx_addr *local);
+
+	/* attach starts stealing packets and detach stops; both idempotent.  attach fills
+	 * why as qx_open does. */
+	int (*attach)(struct qx_nic *nic, char *why);
+	void (*detach)(struct qx_nic *nic);
+
+	/* stats adds the kernel_* fields and sets zerocopy. */
+	int (*stats)(struct qx_nic *nic, struct qx_stats *out);
+
+	/* events takes what event_fd has to tell.  0; -ENXIO the interface is gone for good.
+	 * Needed besides kick: a deleted interface shows nothing at all on its XSKs, so
+	 * without it whoever only receives would be deaf.  NULL: no event_fd either. */
+	int (*events)(struct qx_nic *nic);
+
+	/* local_addrs writes the NIC's own IP addresses (port 0), at most max. */
+	int (*local_addrs)(struct qx_nic *nic, struct qx_addr *out, uint32_t max);
+
+	/* close detaches and frees everything, the umem included. */
+	void (*close)(struct qx_nic *nic);
+};
+
+struct qx_nic {
+	const struct qx_nic_ops *ops;
+	char name[QX_IFNAME_BYTES];
+	uint32_t ifindex;
+	uint8_t mac[6];
+	uint8_t has_peer_mac;          /* point to point: every peer is behind peer_mac */
+	uint8_t peer_mac[6];
+	uint32_t mtu_bytes;            /* largest IP packet */
+	uint32_t queue_cnt;
+	uint32_t rx_frame_cnt;         /* per queue, at most the fill ring's size */
+	uint64_t rx_syscalls;
+	uint64_t tx_syscalls;
+	int event_fd;                  /* pollable: call ops->events; only if that is set */
+	struct qx_umem umem;
+	struct qx_queue queues[QX_QUEUE_MAX];
+};
+
+struct qx_nic_config {
+	char interface[QX_IFNAME_BYTES];
+	uint32_t rx_frame_cnt;         /* as in qx_config */
+	uint32_t tx_frame_cnt;
+};
+
+/* afxdp_open opens an AF_XDP socket for every RX queue, native copy mode, without
+ * attaching.  Errors and why as qx_open. */
+int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why);
+
+#endif
