@@ -1,0 +1,359 @@
+/* datapath.c: the life of a datapath: opening, waiting, asking, closing. */
+#include "datapath.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "why.h"
+
+/* Grows in every forked child, so a datapath opened before the fork knows that it is the
+ * parent's.  Datapaths of several threads read it: atomic, and no registry to lock. */
+static _Atomic uint32_t fork_generation;
+
+int datapath_usable(const struct qx_datapath *dp)
+{
+	uint32_t now = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+
+	return dp->fork_generation == now ? 0 : -EPERM;
+}
+
+void qx_forked(void)
+{
+	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+	device_forked();
+}
+
+/* ---- Checking the configuration ---- */
+
+static int check_addr(const struct qx_addr *a, const char *what, char *why)
+{
+	static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (a->family != QX_UNSPEC && a->family != QX_IPV4 && a->family != QX_IPV6) {
+		why_set(why, "%s address: family %u is neither QX_IPV4 nor QX_IPV6", what,
+			a->family);
+		return -EINVAL;
+	}
+	if (a->family == QX_IPV6 && memcmp(a->ip, mapped_prefix, sizeof(mapped_prefix)) == 0) {
+		why_set(why, "%s address: IPv4 in IPv6 form (::ffff:...); give it as QX_IPV4",
+			what);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t len_bytes)
+{
+	while (len_bytes > 0 && bytes[len_bytes - 1] == 0)
+		len_bytes--;
+	return len_bytes == 0;
+}
+
+/* Only an endpoint on :: reaches both families. */
+static int check_families(const struct qx_config *cfg, char *why)
+{
+	const struct qx_addr *local = &cfg->local;
+	bool both = local->family == QX_IPV6 && is_zero(local->ip, sizeof(local->ip)) &&
+		    !(cfg->flags & QX_CFG_V6ONLY);
+
+	if (local->family == QX_UNSPEC || cfg->remote.family == QX_UNSPEC ||
+	    local->family == cfg->remote.family || (both && cfg->remote.family == QX_IPV4))
+		return 0;
+	why_set(why, "local address IPv%d, remote address IPv%d: one cannot reach the other; "
+		"bind to an address of the remote's family", local->family, cfg->remote.family);
+	return -EINVAL;
+}
+
+static int check_config(const struct qx_config *cfg, char *why)
+{
+	int err;
+
+	if ((err = check_addr(&cfg->local, "local", why)) < 0 ||
+	    (err = check_addr(&cfg->remote, "remote", why)) < 0)
+		return err;
+	if (cfg->remote.family != QX_UNSPEC && cfg->remote.port == 0) {
+		why_set(why, "remote address: port 0 cannot be connected to; give the port");
+		return -EINVAL;
+	}
+	if ((err = check_families(cfg, why)) < 0)
+		return err;
+	if (!memchr(cfg->interface, 0, sizeof(cfg->interface))) {
+		why_set(why, "interface: names have at most %d characters", QX_IFNAME_BYTES - 1);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_local_family(struct qx_config *cfg, char *why)
+{
+	if (cfg->local.family == QX_UNSPEC)
+		cfg->local.family = cfg->remote.family;
+	if (cfg->local.family != QX_UNSPEC)
+		return 0;
+	why_set(why, "no local address: give one, or a remote address, or a bound socket");
+	return -EINVAL;
+}
+
+/* ---- Opening ---- */
+
+static struct qx_datapath *new_datapath(const struct qx_config *cfg, char *why)
+{
+	struct qx_datapath *dp = calloc(1, sizeof(*dp));
+
+	if (!dp) {
+		why_set(why, "no memory for a datapath (%zu bytes)", sizeof(*dp));
+		return NULL;
+	}
+	dp->fork_generation = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+	dp->flags = cfg->flags;
+	return dp;
+}
+
+static int open_wait(struct qx_datapath *dp, char *why)
+{
+	int err = wait_open(&dp->wait);
+
+	if (err < 0)
+		why_set(why, "epoll, timerfd or eventfd: %s; each endpoint needs three "
+			"descriptors besides its sockets (ulimit -n)", strerror(-err));
+	return err;
+}
+
+static int open_udp(struct qx_datapath *dp, const struct qx_config *cfg, char *why)
+{
+	int err = udp_open(&dp->udp, cfg, why);
+
+	if (err < 0)
+		return err;
+	udp_local(dp->udp, &dp->local);
+	udp_remote(dp->udp, &dp->remote);
+	return 0;
+}
+
+static int watch(struct qx_datapath *dp, int fd, char *why)
+{
+	int err = wait_watch(dp->wait, fd);
+
+	if (err < 0)
+		why_set(why, "epoll_ctl: %s; fs.epoll.max_user_watches may be too low",
+			strerror(-err));
+	return err;
+}
+
+static int watch_device(struct qx_datapath *dp, char *why)
+{
+	int err = 0, fd = device_event_fd(dp->dev);
+
+	for (uint32_t q = 0; err == 0 && q < device_queue_cnt(dp->dev); q++)
+		err = watch(dp, device_queue_fd(dp->dev, q), why);
+	if (err == 0 && fd >= 0)
+		err = watch(dp, fd, why);
+	return err;
+}
+
+void datapath_unwatch_port(struct qx_datapath *dp)
+{
+	int fd = device_event_fd(dp->dev);
+
+	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++)
+		wait_unwatch(dp->wait, device_queue_fd(dp->dev, q));
+	if (fd >= 0)
+		wait_unwatch(dp->wait, fd);
+}
+
+static void wake(void *arg)
+{
+	struct qx_datapath *dp = arg;
+
+	wait_signal(dp->wait);
+}
+
+/* Last, because from port_open on the NIC takes our port's packets from the kernel:
+ * everything else that could fail has succeeded. */
+static int open_port(struct qx_datapath *dp, char *why)
+{
+	struct qx_addr local = dp->local;
+	int err = watch_device(dp, why);
+
+	if (err < 0)
+		return err;
+	if (dp->udp && udp_is_dual_stack(dp->udp))
+		local = (struct qx_addr){.port = dp->local.port};
+	return port_open(&dp->port, dp->dev, &local, &dp->remote, wake, dp, why);
+}
+
+static int open_device(struct qx_datapath *dp, const struct qx_config *cfg, char *why)
+{
+	struct qx_nic_config nic = {
+		.rx_frame_cnt = cfg->rx_frame_cnt,
+		.tx_frame_cnt = cfg->tx_frame_cnt,
+	};
+	int err;
+
+	if (!cfg->interface[0])
+		return 0;
+	memcpy(nic.interface, cfg->interface, sizeof(nic.interface));
+	if ((err = device_get(&dp->dev, &nic, why)) < 0)
+		return err;
+	return open_port(dp, why);
+}
+
+int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
+{
+	struct qx_config cfg = *config;
+	char unread[QX_WHY_BYTES];
+	struct qx_datapath *dp;
+	int err;
+
+	if (!why)
+		why = unread;
+	why[0] = 0;
+	if ((err = check_config(&cfg, why)) < 0)
+		return err;
+	if (cfg.socket_fd < 0 && (err = check_local_family(&cfg, why)) < 0)
+		return err;
+	if (!(dp = new_datapath(&cfg, why)))
+		return -ENOMEM;
+	if ((err = open_wait(dp, why)) < 0)
+		goto close_datapath;
+	if ((err = open_udp(dp, &cfg, why)) < 0)
+		goto close_datapath;
+	if ((err = watch(dp, udp_fd(dp->udp), why)) < 0)
+		goto disown_socket;
+	if ((err = open_device(dp, &cfg, why)) < 0)
+		goto disown_socket;
+	*out = dp;
+	return 0;
+
+disown_socket:
+	/* An adopted socket stays the caller's when we fail. */
+	if (cfg.socket_fd >= 0)
+		udp_disown(dp->udp);
+close_datapath:
+	qx_close(dp);
+	return err;
+}
+
+int qx_open_memory(struct qx_datapath **out, struct qx_link *link, uint32_t end,
+		   const struct qx_config *cfg, char *why)
+{
+	struct qx_nic_config nic_cfg = {
+		.rx_frame_cnt = cfg->rx_frame_cnt,
+		.tx_frame_cnt = cfg->tx_frame_cnt,
+	};
+	char unread[QX_WHY_BYTES];
+	struct qx_datapath *dp;
+	struct qx_nic *nic;
+	int err;
+
+	if (!why)
+		why = unread;
+	why[0] = 0;
+	if ((err = check_config(cfg, why)) < 0)
+		return err;
+	if (cfg->local.family == QX_UNSPEC || cfg->local.port == 0) {
+		why_set(why, "the simulation has no kernel to pick an address: name the local "
+			"address and port");
+		return -EINVAL;
+	}
+	if (!(dp = new_datapath(cfg, why)))
+		return -ENOMEM;
+	dp->simulated = true;
+	dp->local = cfg->local;
+	dp->remote = cfg->remote;
+	if ((err = open_wait(dp, why)) < 0)
+		goto close_datapath;
+	if ((err = memory_nic_open(&nic, link, end, &nic_cfg, &cfg->local, why)) < 0)
+		goto close_datapath;
+	if ((err = device_wrap(&dp->dev, nic, why)) < 0)
+		goto close_datapath;
+	if ((err = open_port(dp, why)) < 0)
+		goto close_datapath;
+	*out = dp;
+	return 0;
+
+close_datapath:
+	qx_close(dp);
+	return err;
+}
+
+void qx_close(struct qx_datapath *dp)
+{
+	if (!dp)
+		return;
+	if (dp->udp && datapath_usable(dp) < 0)
+		udp_forked(dp->udp);
+	if (dp->port)
+		port_close(dp->port);
+	if (dp->dev)
+		device_put(dp->dev);
+	udp_close(dp->udp);
+	wait_close(dp->wait);
+	free(dp);
+}
+
+/* ---- Waiting ---- */
+
+int qx_fd(const struct qx_datapath *dp)
+{
+	return wait_fd(dp->wait);
+}
+
+int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns)
+{
+	int err = datapath_usable(dp);
+
+	if (err < 0 || dp->simulated)
+		return err;
+	return wait_arm(dp->wait, deadline_ns);
+}
+
+/* ---- Asking ---- */
+
+void qx_local(const struct qx_datapath *dp, struct qx_addr *out)
+{
+	*out = dp->local;
+}
+
+size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base)
+{
+	*base = NULL;
+	if (datapath_usable(dp) < 0)
+		return 0;
+	if (lane == QX_LANE_SOCKET && dp->udp)
+		return udp_memory(dp->udp, base);
+	if (lane == QX_LANE_XDP && dp->dev)
+		return device_memory(dp->dev, base);
+	return 0;
+}
+
+int qx_next_error(struct qx_datapath *dp, struct qx_error *out)
+{
+	int err = datapath_usable(dp);
+
+	if (err < 0)
+		return err;
+	if (errors_pop(&dp->errors, out))
+		return 1;
+	return dp->udp ? udp_next_error(dp->udp, out) : 0;
+}
+
+int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
+{
+	int err = datapath_usable(dp);
+
+	*out = (struct qx_stats){0};
+	if (err < 0)
+		return err;
+	if (dp->udp)
+		udp_stats(dp->udp, out);
+	if (dp->port)
+		err = port_stats(dp->port, out);
+	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
+		out->drop[i] += dp->drop[i];
+	out->errors_lost += dp->errors.lost;
+	return err;
+}

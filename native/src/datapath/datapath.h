@@ -1,0 +1,47 @@
+/* datapath.h: what datapath.c (life) and datapath_io.c (packets) share. */
+#ifndef QX_DATAPATH_H
+#define QX_DATAPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+#include "errors.h"
+#include "quicxdp.h"
+#include "udp.h"
+#include "wait.h"
+
+struct qx_datapath {
+	uint32_t fork_generation;      /* of the process that opened it */
+	uint32_t flags;                /* enum qx_config_flags */
+	struct qx_addr local;
+	struct qx_addr remote;         /* QX_UNSPEC: not connected */
+	struct qx_wait *wait;
+	struct qx_udp *udp;            /* NULL in the simulation */
+	struct qx_device *dev;         /* NULL without an interface */
+	struct qx_port *port;
+	bool port_down;                /* the interface is gone */
+	bool simulated;                /* deadlines are virtual: nobody may wait for them */
+
+	bool lent;                     /* a batch is at the caller's */
+	bool rings_were_busy;
+	bool socket_was_empty;
+	uint32_t turns_without_socket; /* qx_recv calls since the socket was asked */
+	uint64_t socket_asked_ns;
+	int32_t deferred_error;        /* of a qx_recv that had datagrams to return */
+
+	enum qx_lane reserved_lane;    /* from qx_reserve to qx_commit */
+	bool starved[QX_LANE_CNT];     /* qx_reserve found nothing free */
+	bool want_write[QX_LANE_CNT];  /* as the wait set has it */
+
+	uint64_t drop[QX_DROP_CNT];
+	struct qx_errors errors;
+};
+
+/* datapath_usable: -EPERM in a forked child, else 0. */
+int datapath_usable(const struct qx_datapath *dp);
+
+/* datapath_unwatch_port takes the device's descriptors out of the wait set. */
+void datapath_unwatch_port(struct qx_datapath *dp);
+
+#endif

@@ -1,0 +1,282 @@
+/* datapath_io.c: packets through a datapath: which lane is asked, and which one sends.
+ *
+ * Receiving, the rings come first because asking them costs no system call.  The socket is
+ * asked when they had nothing, and every few turns in any case, so that neither lane can
+ * starve the other; until then the wait set stays readable for what the socket holds.  A
+ * caller that spins on empty rings asks it only every few microseconds. */
+#include <errno.h>
+#include <string.h>
+
+#include "datapath.h"
+
+enum {
+	SOCKET_TURNS = 8,     /* of busy rings, then the socket is asked all the same */
+	QUIET_TURNS = 64,     /* likewise of empty rings, while the socket was just found */
+	QUIET_NS = 2000,      /* empty, that is, less than this ago */
+	RUN_MAX = 64          /* datagrams of one reservation of qx_send: one GSO message */
+};
+
+/* ---- Wake-ups for writing ---- */
+
+/* Starving is a promise that qx_fd becomes readable once there is room. */
+static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
+{
+	if (dp->want_write[lane] == want)
+		return;
+	dp->want_write[lane] = want;
+	if (lane == QX_LANE_SOCKET) {
+		wait_want_write(dp->wait, udp_fd(dp->udp), want);
+		return;
+	}
+	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++)
+		wait_want_write(dp->wait, device_queue_fd(dp->dev, q), want);
+}
+
+/* ---- Receiving ---- */
+
+/* Is it the socket's turn?  Asked before the rings with what they gave last, and after
+ * them if they gave nothing. */
+static bool socket_is_due(const struct qx_datapath *dp, bool rings_empty, uint64_t now_ns)
+{
+	if (!dp->udp)
+		return false;
+	if (!dp->port)
+		return true;
+	if (!rings_empty)
+		return dp->turns_without_socket >= SOCKET_TURNS;
+	return !dp->socket_was_empty || now_ns - dp->socket_asked_ns >= QUIET_NS ||
+	       dp->turns_without_socket >= QUIET_TURNS;
+}
+
+static void recv_socket(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
+{
+	dp->turns_without_socket = 0;
+	dp->socket_asked_ns = now_ns;
+	dp->socket_was_empty = udp_recv(dp->udp, batch) == 0;
+}
+
+static void recv_port(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
+{
+	int got;
+
+	if (!dp->port || dp->port_down)
+		return;
+	got = port_recv(dp->port, batch, now_ns);
+	if (got >= 0)
+		return;
+	dp->deferred_error = got;
+	if (got == -ENETDOWN) {
+		/* A dead descriptor would stay ready for ever. */
+		set_want_write(dp, QX_LANE_XDP, false);
+		datapath_unwatch_port(dp);
+		dp->port_down = true;
+	}
+}
+
+int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
+{
+	int err = datapath_usable(dp);
+	uint32_t before;
+
+	if (err < 0)
+		return err;
+	if (dp->lent)
+		return -EBUSY;
+	batch->datagram_cnt = batch->path_cnt = 0;
+	wait_clear(dp->wait, now_ns);
+	/* The rings were full of frames under way; the caller tries again now, and if it
+	 * has nothing to send any more, nothing may stay ready for it. */
+	if (dp->starved[QX_LANE_XDP]) {
+		dp->starved[QX_LANE_XDP] = false;
+		set_want_write(dp, QX_LANE_XDP, false);
+	}
+	dp->turns_without_socket++;
+	if (dp->rings_were_busy && socket_is_due(dp, false, now_ns))
+		recv_socket(dp, batch, now_ns);
+	before = batch->datagram_cnt;
+	recv_port(dp, batch, now_ns);
+	dp->rings_were_busy = batch->datagram_cnt > before;
+	if (batch->datagram_cnt == 0 && socket_is_due(dp, true, now_ns))
+		recv_socket(dp, batch, now_ns);
+	if (batch->datagram_cnt == 0 && dp->deferred_error < 0) {
+		err = dp->deferred_error;
+		dp->deferred_error = 0;
+		return err;
+	}
+	dp->lent = batch->datagram_cnt > 0;
+	return (int)batch->datagram_cnt;
+}
+
+/* How many datagrams from the first on share its buffer: a GRO message's segments. */
+static uint32_t same_frame_cnt(const struct qx_datagram *d, const struct qx_datagram *end)
+{
+	const struct qx_datagram *first = d;
+
+	while (d < end && d->frame == first->frame && d->lane == first->lane)
+		d++;
+	return (uint32_t)(d - first);
+}
+
+void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch)
+{
+	const struct qx_datagram *d = batch->datagrams, *end = d + batch->datagram_cnt;
+	bool from_port = false;
+	uint32_t cnt;
+
+	if (datapath_usable(dp) < 0)
+		return;
+	for (; d < end; d += cnt) {
+		cnt = 1;
+		if (d->lane == QX_LANE_SOCKET && dp->udp) {
+			cnt = same_frame_cnt(d, end);
+			udp_recv_done(dp->udp, d->frame, cnt);
+		} else if (dp->port) {
+			port_recv_done(dp->port, d->frame);
+			from_port = true;
+		}
+	}
+	if (from_port)
+		port_recv_publish(dp->port);
+	batch->datagram_cnt = batch->path_cnt = 0;
+	dp->lent = false;
+}
+
+/* ---- Sending ---- */
+
+/* The lane is chosen anew for every reservation: neighbours come and go. */
+static int choose_lane(struct qx_datapath *dp, const struct qx_path *path)
+{
+	bool port_sends = dp->port && !dp->port_down &&
+			  !(dp->udp && dp->flags & QX_CFG_TX_SOCKET);
+
+	if (port_sends && port_can_reach(dp->port, path))
+		return QX_LANE_XDP;
+	return dp->udp ? QX_LANE_SOCKET : -ENETUNREACH;
+}
+
+int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_bytes,
+	       struct qx_slot *slots, uint32_t n)
+{
+	int lane, got, err = datapath_usable(dp);
+	struct qx_path whole;
+
+	if (err < 0)
+		return err;
+	if (path->peer.family == QX_UNSPEC && dp->remote.family != QX_UNSPEC) {
+		whole = (struct qx_path){.peer = dp->remote, .local = path->local};
+		path = &whole;
+	}
+	lane = choose_lane(dp, path);
+	if (lane < 0)
+		return lane;
+	if (lane == QX_LANE_XDP)
+		got = port_reserve(dp->port, path, len_bytes, slots, n);
+	else
+		got = udp_reserve(dp->udp, path, len_bytes, slots, n);
+	dp->reserved_lane = (enum qx_lane)lane;
+	dp->starved[lane] = got == 0 && n > 0;
+	return got;
+}
+
+int qx_commit(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
+{
+	int err = datapath_usable(dp);
+
+	if (err < 0)
+		return err;
+	if (dp->reserved_lane == QX_LANE_XDP)
+		return dp->port ? port_commit(dp->port, slots, n) : -EINVAL;
+	return dp->udp ? udp_commit(dp->udp, slots, n) : -EINVAL;
+}
+
+int qx_flush(struct qx_datapath *dp)
+{
+	bool socket_blocked = false, port_blocked = false;
+	int err = datapath_usable(dp);
+
+	if (err < 0)
+		return err;
+	if (dp->udp) {
+		socket_blocked = udp_flush(dp->udp) > 0;
+		set_want_write(dp, QX_LANE_SOCKET, socket_blocked);
+	}
+	if (dp->port && !dp->port_down) {
+		port_blocked = port_flush(dp->port) > 0 || dp->starved[QX_LANE_XDP];
+		set_want_write(dp, QX_LANE_XDP, port_blocked);
+	}
+	return socket_blocked || port_blocked;
+}
+
+/* A datagram that can never be sent. */
+static void refuse(struct qx_datapath *dp, int code, const struct qx_path *path)
+{
+	const struct qx_addr *peer = path->peer.family ? &path->peer : &dp->remote;
+
+	dp->drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR]++;
+	errors_push(&dp->errors, code, peer);
+}
+
+/* How many items go into one reservation: one path, one size, or shorter at the end. */
+static uint32_t run_cnt(const struct qx_send_item *items, uint32_t item_cnt)
+{
+	uint32_t n = 1, max = item_cnt < RUN_MAX ? item_cnt : RUN_MAX;
+
+	while (n < max && items[n].path == items[0].path && items[n].len_bytes > 0 &&
+	       items[n - 1].len_bytes == items[0].len_bytes &&
+	       items[n].len_bytes <= items[0].len_bytes)
+		n++;
+	return n;
+}
+
+/* Queues up to n items that go into one reservation.  Returns how many were taken. */
+static int send_run(struct qx_datapath *dp, const uint8_t *payload,
+		    const struct qx_send_item *items, uint32_t n, const struct qx_path *path)
+{
+	struct qx_slot slots[RUN_MAX];
+	int got;
+
+	got = qx_reserve(dp, path, items[0].len_bytes, slots, n);
+	for (int i = 0; i < got; i++) {
+		memcpy(slots[i].data, payload, items[i].len_bytes);
+		payload += items[i].len_bytes;
+		slots[i].len_bytes = items[i].len_bytes;
+		slots[i].ecn = items[i].ecn;
+		slots[i].empty = items[i].len_bytes == 0;
+	}
+	if (got > 0)
+		qx_commit(dp, slots, (uint32_t)got);
+	return got;
+}
+
+int qx_send(struct qx_datapath *dp, const uint8_t *payload, const struct qx_send_item *items,
+	    uint32_t item_cnt, const struct qx_path *paths, uint32_t path_cnt)
+{
+	uint32_t done = 0, n;
+	int got, err = datapath_usable(dp);
+
+	if (err < 0)
+		return err;
+	while (done < item_cnt) {
+		if (items[done].path >= path_cnt) {
+			err = -EINVAL;
+			break;
+		}
+		n = run_cnt(items + done, item_cnt - done);
+		got = send_run(dp, payload, items + done, n, &paths[items[done].path]);
+		if (got == 0) {
+			/* Full of what this call queued?  Then a flush makes room. */
+			qx_flush(dp);
+			got = send_run(dp, payload, items + done, n, &paths[items[done].path]);
+		}
+		if (got == 0)
+			break;
+		if (got < 0) {
+			refuse(dp, -got, &paths[items[done].path]);
+			got = 1;
+		}
+		for (; got > 0; got--)
+			payload += items[done++].len_bytes;
+	}
+	qx_flush(dp);
+	return done > 0 ? (int)done : err;
+}

@@ -1,0 +1,43 @@
+/* names.c: short names of the constants, for metrics and messages. */
+#include "quicxdp.h"
+
+static const char *const drop_names[QX_DROP_CNT] = {
+	[QX_DROP_NONE] = "none",
+	[QX_DROP_TRUNCATED] = "truncated",
+	[QX_DROP_DEST_MAC] = "dest_mac",
+	[QX_DROP_ETHERTYPE] = "ethertype",
+	[QX_DROP_IP_HEADER] = "ip_header",
+	[QX_DROP_IP_LENGTH] = "ip_length",
+	[QX_DROP_IP_CHECKSUM] = "ip_checksum",
+	[QX_DROP_FRAGMENT] = "fragment",
+	[QX_DROP_NOT_UDP] = "not_udp",
+	[QX_DROP_UDP_LENGTH] = "udp_length",
+	[QX_DROP_UDP_CHECKSUM] = "udp_checksum",
+	[QX_DROP_SOURCE_ADDRESS] = "source_address",
+	[QX_DROP_SOURCE_PORT] = "source_port",
+	[QX_DROP_NOT_OURS] = "not_ours",
+	[QX_DROP_WRONG_PEER] = "wrong_peer",
+	[QX_DROP_INBOX_FULL] = "inbox_full",
+	[QX_DROP_DESCRIPTOR] = "descriptor",
+	[QX_DROP_OVERLONG] = "overlong",
+	[QX_DROP_SEND_ERROR] = "send_error",
+	[QX_DROP_DEVICE_GONE] = "device_gone",
+};
+
+static const char *const frame_state_names[QX_FRAME_STATE_CNT] = {
+	[QX_FRAME_FREE] = "free",
+	[QX_FRAME_FILL] = "fill",
+	[QX_FRAME_LENT] = "lent",
+	[QX_FRAME_TX] = "tx",
+	[QX_FRAME_BUILT] = "built",
+};
+
+const char *qx_drop_name(uint32_t reason)
+{
+	return reason < QX_DROP_CNT ? drop_names[reason] : NULL;
+}
+
+const char *qx_frame_state_name(uint32_t state)
+{
+	return state < QX_FRAME_STATE_CNT ? frame_state_names[state] : NULL;
+}

@@ -1,0 +1,408 @@
+/* udp_linux.c: opening, adopting and closing the Linux socket lane.
+ *
+ * Some facts about the options (man 7 ip, man 7 ipv6, net/ipv4/udp.c):
+ *  - IP_PMTUDISC_PROBE sets DF and ignores what ICMP said about the path's MTU, as a QUIC
+ *    endpoint that searches it by itself must (RFC 9000 section 14.2.1).  A datagram over
+ *    the interface's MTU is refused with EMSGSIZE.
+ *  - An IPv6 socket that also serves IPv4 needs the IPv4 options too: the kernel reports
+ *    TOS of IPv4 datagrams by IP_TOS, never by IPV6_TCLASS.
+ *  - SO_RCVBUFFORCE needs CAP_NET_ADMIN; without it net.core.rmem_max limits us. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "addr_linux.h"
+#include "udp_linux.h"
+#include "why.h"
+
+enum { DEFAULT_BUFFER_BYTES = 8 << 20 };
+
+/* Room for both families' addresses in one sentence. */
+struct addr_name {
+	char text[ADDR_TEXT_BYTES];
+};
+
+static struct addr_name name_of(const struct qx_addr *a)
+{
+	struct addr_name name;
+
+	addr_text(name.text, a);
+	return name;
+}
+
+/* ---- Sentences ---- */
+
+static int why_socket(char *why, int err, int domain)
+{
+	if (err == -EAFNOSUPPORT)
+		why_set(why, "socket: this kernel has %s switched off; use an address of the "
+			"other family", domain == AF_INET6 ? "IPv6" : "IPv4");
+	else if (err == -EMFILE || err == -ENFILE)
+		why_set(why, "socket: too many open files; raise the limit (ulimit -n) or close "
+			"some endpoints");
+	else
+		why_set(why, "socket: %s", strerror(-err));
+	return err;
+}
+
+static int why_bind(char *why, int err, const struct qx_addr *local)
+{
+	struct addr_name name = name_of(local);
+
+	switch (err) {
+	case -EADDRINUSE:
+		why_set(why, "%s: the UDP port is taken; `ss -ulpn sport = :%u` shows by whom: "
+			"stop that program or choose another port", name.text, local->port);
+		break;
+	case -EADDRNOTAVAIL:
+		why_set(why, "%s: not an address of this machine; `ip address` lists those it "
+			"has", name.text);
+		break;
+	case -EACCES:
+		why_set(why, "%s: ports below net.ipv4.ip_unprivileged_port_start need "
+			"CAP_NET_BIND_SERVICE; choose a higher port or grant it", name.text);
+		break;
+	case -EINVAL:
+		why_set(why, "%s: bind refused it; a link-local address needs its interface "
+			"(scope), as in fe80::1%%eth0", name.text);
+		break;
+	default:
+		why_set(why, "%s: bind: %s", name.text, strerror(-err));
+	}
+	return err;
+}
+
+static int why_connect(char *why, int err, const struct qx_addr *remote)
+{
+	struct addr_name name = name_of(remote);
+
+	if (err == -ENETUNREACH || err == -EHOSTUNREACH)
+		why_set(why, "%s: no route leads there from the bound address; see `ip route "
+			"get`", name.text);
+	else if (err == -EACCES)
+		why_set(why, "%s: connect: not permitted; a broadcast address needs "
+			"QX_CFG_BROADCAST", name.text);
+	else
+		why_set(why, "%s: connect: %s", name.text, strerror(-err));
+	return err;
+}
+
+/* ---- Options ---- */
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* What the lane cannot do without. */
+static const struct must_option {
+	int level;
+	int option;
+	int value;
+	const char *name;
+} must_ipv4[] = {
+	{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
+	{SOL_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
+	{SOL_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
+}, must_ipv6[] = {
+	{SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
+	{SOL_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
+	{SOL_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
+};
+
+enum { MUST_CNT = sizeof(must_ipv4) / sizeof(must_ipv4[0]) };
+
+_Static_assert(sizeof(must_ipv6) == sizeof(must_ipv4), "one table per family");
+
+/* The last one, which tells where a datagram was sent to, is left out for a socket bound
+ * to one address: that is where, and looking it up costs the kernel 2 % of a datagram. */
+static int set_all(const struct qx_udp *u, const struct must_option options[MUST_CNT],
+		   char *why)
+{
+	int cnt = addr_is_wildcard(&u->local) ? MUST_CNT : MUST_CNT - 1, err;
+
+	for (int i = 0; i < cnt; i++) {
+		err = set_int(u->fd, options[i].level, options[i].option, options[i].value);
+		if (err < 0) {
+			why_set(why, "setsockopt %s: %s; the kernel must be Linux 4.18 or newer "
+				"and a sandbox must allow it", options[i].name, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Larger than the system allows is normal for us and not an error: the socket works. */
+static void set_buffers(int fd, uint32_t wanted_bytes)
+{
+	int bytes = wanted_bytes == 0 ? DEFAULT_BUFFER_BYTES :
+		    wanted_bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)wanted_bytes;
+
+	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0)
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes) < 0)
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
+static int set_options(struct qx_udp *u, const struct qx_config *cfg, char *why)
+{
+	int err = 0;
+
+	if (u->domain == AF_INET6)
+		err = set_all(u, must_ipv6, why);
+	if (err == 0 && !u->v6only)
+		err = set_all(u, must_ipv4, why);
+	if (err < 0)
+		return err;
+	if (cfg->flags & QX_CFG_BROADCAST &&
+	    (err = set_int(u->fd, SOL_SOCKET, SO_BROADCAST, 1)) < 0) {
+		why_set(why, "setsockopt SO_BROADCAST: %s", strerror(-err));
+		return err;
+	}
+	set_buffers(u->fd, cfg->socket_buffer_bytes);
+	/* Refused by kernels before 5.0: datagrams then come one by one. */
+	set_int(u->fd, SOL_UDP, UDP_GRO, !(cfg->flags & QX_CFG_NO_GRO));
+	return 0;
+}
+
+/* ---- Opening ---- */
+
+static int make_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
+{
+	u->local = cfg->local;
+	u->domain = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
+	u->fd = socket(u->domain, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	if (u->fd < 0)
+		return why_socket(why, -errno, u->domain);
+	return 0;
+}
+
+static int bind_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
+{
+	struct sockaddr_in6 name;
+	socklen_t len = addr_to_sockaddr(&name, &cfg->local, u->domain);
+	int err = 0;
+
+	u->v6only = u->domain == AF_INET6 && (cfg->flags & QX_CFG_V6ONLY);
+	if (u->domain == AF_INET6)
+		err = set_int(u->fd, SOL_IPV6, IPV6_V6ONLY, u->v6only);
+	if (err == 0 && cfg->flags & QX_CFG_REUSE_PORT)
+		err = set_int(u->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (err < 0) {
+		why_set(why, "setsockopt before bind: %s", strerror(-err));
+		return err;
+	}
+	/* Before bind, so that no datagram comes in without its options. */
+	if ((err = set_options(u, cfg, why)) < 0)
+		return err;
+	if (bind(u->fd, (const struct sockaddr *)&name, len) < 0)
+		return why_bind(why, -errno, &cfg->local);
+	return 0;
+}
+
+static int connect_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
+{
+	struct sockaddr_in6 name;
+	socklen_t len;
+
+	if (cfg->remote.family == QX_UNSPEC)
+		return 0;
+	len = addr_to_sockaddr(&name, &cfg->remote, u->domain);
+	if (len == 0 || (u->v6only && cfg->remote.family == QX_IPV4)) {
+		why_set(why, "%s: the socket's address family cannot reach it; bind to an "
+			"address of the same family", name_of(&cfg->remote).text);
+		return -EINVAL;
+	}
+	if (connect(u->fd, (const struct sockaddr *)&name, len) < 0)
+		return why_connect(why, -errno, &cfg->remote);
+	return 0;
+}
+
+/* Reads back what the kernel made of it: the picked port, the source address that connect
+ * chose, what an adopted socket was bound and connected to. */
+static int read_names(struct qx_udp *u, char *why)
+{
+	struct sockaddr_in6 name = {0};
+	socklen_t len = sizeof(name);
+	int err;
+
+	if (getsockname(u->fd, (struct sockaddr *)&name, &len) < 0) {
+		err = -errno;
+		why_set(why, "getsockname: %s", strerror(-err));
+		return err;
+	}
+	if (!addr_from_sockaddr(&u->local, &name, len) || u->local.port == 0) {
+		why_set(why, "the socket is not bound to a UDP port; bind it first");
+		return -EINVAL;
+	}
+	len = sizeof(name);
+	if (getpeername(u->fd, (struct sockaddr *)&name, &len) == 0)
+		u->connected = addr_from_sockaddr(&u->remote, &name, len);
+	return 0;
+}
+
+static int get_int(int fd, int level, int option, int *value)
+{
+	socklen_t len = sizeof(*value);
+
+	return getsockopt(fd, level, option, value, &len) < 0 ? -errno : 0;
+}
+
+/* What asyncio calls sock=: bound by somebody else, ours from now on. */
+static int adopt_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
+{
+	int type = 0, protocol = 0, v6only = 0, flags, err;
+
+	if ((err = get_int(cfg->socket_fd, SOL_SOCKET, SO_TYPE, &type)) < 0 ||
+	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_PROTOCOL, &protocol)) < 0 ||
+	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_DOMAIN, &u->domain)) < 0) {
+		why_set(why, "descriptor %d: not a socket that can be used (%s)", cfg->socket_fd,
+			strerror(-err));
+		return err;
+	}
+	if (type != SOCK_DGRAM || protocol != IPPROTO_UDP ||
+	    (u->domain != AF_INET && u->domain != AF_INET6)) {
+		why_set(why, "descriptor %d: a UDP socket over IPv4 or IPv6 is needed, this is "
+			"another kind", cfg->socket_fd);
+		return -EINVAL;
+	}
+	if (u->domain == AF_INET6 &&
+	    (err = get_int(cfg->socket_fd, SOL_IPV6, IPV6_V6ONLY, &v6only)) < 0) {
+		why_set(why, "descriptor %d: getsockopt IPV6_V6ONLY: %s", cfg->socket_fd,
+			strerror(-err));
+		return err;
+	}
+	u->fd = cfg->socket_fd;
+	u->v6only = v6only;
+	if ((err = read_names(u, why)) < 0)
+		return err;
+	flags = fcntl(cfg->socket_fd, F_GETFL);
+	if (flags < 0 || fcntl(cfg->socket_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(cfg->socket_fd, F_SETFD, FD_CLOEXEC) < 0) {
+		err = -errno;
+		why_set(why, "descriptor %d: fcntl: %s", cfg->socket_fd, strerror(-err));
+		return err;
+	}
+	return set_options(u, cfg, why);
+}
+
+static int map_arena(struct qx_udp *u, char *why)
+{
+	size_t bytes = UDP_RX_BYTES + UDP_TX_BYTES;
+	void *arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int err;
+
+	if (arena == MAP_FAILED) {
+		err = -errno;
+		why_set(why, "mmap of %zu bytes for datagrams: %s", bytes, strerror(-err));
+		return err;
+	}
+	if (madvise(arena, bytes, MADV_DONTFORK) < 0) {
+		err = -errno;
+		why_set(why, "madvise MADV_DONTFORK: %s", strerror(-err));
+		munmap(arena, bytes);
+		return err;
+	}
+	u->arena = arena;
+	return 0;
+}
+
+int udp_open(struct qx_udp **out, const struct qx_config *cfg, char *why)
+{
+	bool adopt = cfg->socket_fd >= 0;
+	struct qx_udp *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u) {
+		why_set(why, "no memory for a socket lane (%zu bytes)", sizeof(*u));
+		return -ENOMEM;
+	}
+	u->fd = -1;
+	if ((err = map_arena(u, why)) < 0)
+		goto free_lane;
+	if ((err = adopt ? adopt_socket(u, cfg, why) : make_socket(u, cfg, why)) < 0)
+		goto unmap;
+	if (!adopt && (err = bind_socket(u, cfg, why)) < 0)
+		goto close_socket;
+	if ((err = connect_socket(u, cfg, why)) < 0)
+		goto close_socket;
+	if ((err = read_names(u, why)) < 0)
+		goto close_socket;
+	udp_rx_init(&u->rx, u->arena);
+	udp_tx_init(&u->tx, u->arena + UDP_RX_BYTES, !(cfg->flags & QX_CFG_NO_GSO));
+	*out = u;
+	return 0;
+
+close_socket:
+	/* An adopted socket stays the caller's when we fail. */
+	if (!adopt)
+		close(u->fd);
+unmap:
+	munmap(u->arena, UDP_RX_BYTES + UDP_TX_BYTES);
+free_lane:
+	free(u);
+	return err;
+}
+
+void udp_forked(struct qx_udp *u)
+{
+	u->forked = true;
+}
+
+void udp_disown(struct qx_udp *u)
+{
+	u->fd = -1;
+}
+
+void udp_close(struct qx_udp *u)
+{
+	if (!u)
+		return;
+	if (u->fd >= 0)
+		close(u->fd);
+	/* In a forked child something else may be mapped there by now. */
+	if (!u->forked)
+		munmap(u->arena, UDP_RX_BYTES + UDP_TX_BYTES);
+	free(u);
+}
+
+/* ---- Asking ---- */
+
+int udp_fd(const struct qx_udp *u)
+{
+	return u->fd;
+}
+
+void udp_local(const struct qx_udp *u, struct qx_addr *out)
+{
+	*out = u->local;
+}
+
+void udp_remote(const struct qx_udp *u, struct qx_addr *out)
+{
+	*out = u->remote;
+}
+
+bool udp_is_dual_stack(const struct qx_udp *u)
+{
+	return u->domain == AF_INET6 && !u->v6only && addr_is_wildcard(&u->local);
+}
+
+int udp_next_error(struct qx_udp *u, struct qx_error *out)
+{
+	return errors_pop(&u->errors, out);
+}
+
+void udp_stats(const struct qx_udp *u, struct qx_stats *out)
+{
+	out->lane[QX_LANE_SOCKET] = u->stats;
+	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
+		out->drop[i] += u->drop[i];
+	out->errors_lost += u->errors.lost;
+}

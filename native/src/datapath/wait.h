@@ -1,0 +1,35 @@
+/* wait.h: the one descriptor that an event loop watches for a datapath.
+ *
+ * wait_linux.c is an epoll instance that holds the lanes' descriptors, a timerfd for the
+ * armed deadline (event loops do not fire below a millisecond) and an eventfd by which
+ * another endpoint of the same device signals this one. */
+#ifndef QX_WAIT_H
+#define QX_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct qx_wait;
+
+int wait_open(struct qx_wait **out);
+void wait_close(struct qx_wait *w);
+int wait_fd(const struct qx_wait *w);
+
+/* wait_watch adds a descriptor for reading; wait_want_write also (or no longer) waits
+ * until every watched descriptor of writable kind can be written. */
+int wait_watch(struct qx_wait *w, int fd);
+int wait_unwatch(struct qx_wait *w, int fd);
+int wait_want_write(struct qx_wait *w, int fd, bool want);
+
+/* wait_arm sets the deadline (CLOCK_MONOTONIC ns, UINT64_MAX none); no system call if it
+ * is the one already set. */
+int wait_arm(struct qx_wait *w, uint64_t deadline_ns);
+
+/* wait_signal makes wait_fd readable from now until wait_clear. */
+void wait_signal(struct qx_wait *w);
+
+/* wait_clear takes back signals and a deadline that has passed at now_ns, so that wait_fd
+ * is not readable for them; no system call if there are none. */
+void wait_clear(struct qx_wait *w, uint64_t now_ns);
+
+#endif
