@@ -215,7 +215,8 @@ struct qx_datapath;
  * device (attaching it if this is its first endpoint).  Order: socket, maps, attach.
  *
  * Returns  0 and *out, or -errno with why filled: a sentence that a person can act on,
- *          NUL-terminated ("veth1: another XDP program is attached; ...").
+ *          NUL-terminated ("veth1: another XDP program is attached; ...").  On success why
+ *          is empty, or a note: fewer buffers or queues than wanted, and the remedy.
  * Owner    the caller, until qx_close.
  * Errors   -EADDRINUSE port taken; -ENODEV no such interface; -EBUSY another XDP program,
  *          or the device belongs to another thread; -EPERM capability missing;

@@ -10,7 +10,10 @@
 #include "contract.h"
 #include "netns.h"
 
-enum { MTU_BYTES = 1500, PUMP_MS = 2 };
+enum {
+	MTU_BYTES = 1500,
+	PUMP_MS = 2
+};
 
 static int open_at(int side, struct qx_datapath **out, struct qx_config *cfg, char *why)
 {
@@ -51,8 +54,7 @@ static int open_both(struct contract_pair *pair, const struct contract_options *
 		return err;
 	qx_local(pair->hub, &local);
 	for (uint8_t i = 0; i < CONTRACT_HUB_ADDRESS_MAX; i++)
-		pair->hub_addr[i] =
-			netns_addr(options->family, (uint8_t)(2 + i), local.port);
+		pair->hub_addr[i] = netns_addr(options->family, (uint8_t)(2 + i), local.port);
 
 	cfg.local = netns_addr(options->family, 1, 0);
 	if (options->connected)

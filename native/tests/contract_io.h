@@ -319,4 +319,17 @@ static void close_pair(void)
 	pair_is_open = false;
 }
 
+#define CLIENT (pair.clients[0])
+#define CLIENT_ADDR (&pair.client_addr[0])
+#define HUB_ADDR (&pair.hub_addr[0])
+
+/* Arrival, order and bytes alone. */
+static const struct expectation any = {.peer = NULL};
+
+static void fill_messages(struct message *messages, uint32_t n, uint32_t len_bytes)
+{
+	for (uint32_t i = 0; i < n; i++)
+		messages[i] = (struct message){.len_bytes = len_bytes, .seed = i};
+}
+
 #endif

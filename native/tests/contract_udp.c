@@ -9,15 +9,20 @@
 #include "contract.h"
 #include "own_loopback.h"
 
-enum { MTU_BYTES = 1500, PUMP_MS = 2 };
+enum {
+	MTU_BYTES = 1500,
+	PUMP_MS = 2
+};
 
 static int setup(char *why)
 {
 	int err = own_loopback_enter(MTU_BYTES);
 
 	if (err < 0)
-		snprintf(why, QX_WHY_BYTES, "no network namespace of our own: %s; run as root "
-			 "or allow user namespaces", strerror(-err));
+		snprintf(why, QX_WHY_BYTES,
+			 "no network namespace of our own: %s; run as root "
+			 "or allow user namespaces",
+			 strerror(-err));
 	return err < 0 ? -1 : 0;
 }
 

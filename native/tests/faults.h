@@ -7,7 +7,6 @@
 #ifndef QX_FAULTS_H
 #define QX_FAULTS_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <poll.h>
@@ -20,9 +19,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FAULTS_OBJECT_MAX = 1024, FAULTS_GONE_MS = 5000 };
+#include "leaks.h"
 
-static uint32_t faults_at;         /* the call to fail, counted from 1; 0: none */
+enum {
+	FAULTS_OBJECT_MAX = 1024,
+	FAULTS_GONE_MS = 5000
+};
+
+static uint32_t faults_at; /* the call to fail, counted from 1; 0: none */
 static uint32_t faults_calls;
 static int faults_errno = EIO;
 
@@ -62,7 +66,8 @@ FAULTS_WRAP(void *, mmap, (void *addr, size_t n, int prot, int flags, int fd, of
 	    (addr, n, prot, flags, fd, off), MAP_FAILED)
 FAULTS_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
 FAULTS_WRAP(void *, malloc, (size_t size), (size), NULL)
-FAULTS_WRAP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), -1)
+FAULTS_WRAP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags),
+	    -1)
 FAULTS_WRAP(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), -1)
 FAULTS_WRAP(int, epoll_create1, (int flags), (flags), -1)
 FAULTS_WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1)
@@ -157,7 +162,7 @@ static inline uint32_t faults_objects_gone(void)
 		long fd;
 
 		memset(&attr, 0, sizeof(attr));
-		attr.map_id = o->id;   /* the three ids share their place */
+		attr.map_id = o->id; /* the three ids share their place */
 		fd = __real_syscall(SYS_bpf, o->fd_by_id, &attr, sizeof(attr));
 		if (fd < 0 && errno == ENOENT) {
 			left--;
@@ -173,14 +178,7 @@ static inline uint32_t faults_objects_gone(void)
 
 static inline int faults_open_fds(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	int cnt = 0;
-
-	while (dir && readdir(dir))
-		cnt++;
-	if (dir)
-		closedir(dir);
-	return cnt;
+	return leaks_open_fds();
 }
 
 #endif

@@ -8,7 +8,9 @@
 
 #include "quicxdp.h"
 
-enum { FRAME_CAPACITY = 4096 };
+enum {
+	FRAME_CAPACITY = 4096
+};
 
 struct frame {
 	uint32_t len_bytes;

@@ -17,11 +17,17 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "ifinfo.h"
+#include "leaks.h"
 #include "netns.h"
 #include "quicxdp.h"
 #include "t.h"
 
-enum { SERVER_PORT = 4433, ARRIVE_MS = 2000, QUIET_MS = 20 };
+enum {
+	SERVER_PORT = 4433,
+	ARRIVE_MS = 2000,
+	QUIET_MS = 20
+};
 
 static struct qx_batch batch;
 
@@ -40,7 +46,9 @@ static inline struct qx_config server_config(struct qx_addr local)
 	return (struct qx_config){.local = local, .interface = "qxb", .socket_fd = -1};
 }
 
-enum { SERVER_MAX = 4 };
+enum {
+	SERVER_MAX = 4
+};
 static struct qx_datapath *servers[SERVER_MAX];
 
 static inline int try_server(struct qx_datapath **out, const struct qx_config *cfg, char *why)
@@ -65,12 +73,44 @@ static inline void close_server(struct qx_datapath *dp)
 	qx_close(dp);
 }
 
-/* After a test that failed half-way: it must not make the next ones fail. */
-static inline void close_servers(void)
+/* Is a program attached to qxb?  XDP_ATTACHED_* of linux/if_link.h. */
+static inline uint8_t attached_mode(void)
+{
+	struct ifinfo_xdp xdp = {.mode = UINT8_MAX};
+
+	if (netns_enter(NETNS_B) == 0)
+		ifinfo_get_xdp(&xdp, 72);
+	netns_enter(NETNS_A);
+	return xdp.mode;
+}
+
+/* For t_after_each.  What a test left open because it failed half-way must not make the
+ * next ones fail; what one left that passed is a leak. */
+static inline void lanes_after_each(void)
 {
 	for (int i = 0; i < SERVER_MAX; i++)
 		if (servers[i])
 			close_server(servers[i]);
+	if (attached_mode() != 0) {
+		printf("FAIL it left a program attached\n");
+		leaks_found = 1;
+	}
+	leaks_check();
+}
+
+/* lanes_main makes the network and runs the tests, each followed by a leak check. */
+static inline int lanes_main(const struct t_case *cases, size_t case_cnt, int argc,
+			     char **argv)
+{
+	char why[QX_WHY_BYTES];
+	int failed;
+
+	if (netns_open(why) < 0)
+		T_SKIP_PROGRAM("%s", why);
+	leaks_check();
+	t_after_each = lanes_after_each;
+	failed = t_main(cases, case_cnt, argc, argv);
+	return failed || leaks_found;
 }
 
 static inline struct qx_datapath *open_server(struct qx_addr local)
@@ -102,7 +142,7 @@ static struct {
 	uint32_t cnt;
 	uint32_t lane[QX_LANE_CNT];
 	uint32_t max_bytes;
-	struct qx_path path;           /* of the last one */
+	struct qx_path path; /* of the last one */
 	uint8_t ecn;
 } heard;
 
@@ -191,21 +231,24 @@ static inline socklen_t to_sockaddr(struct sockaddr_in6 *out, const struct qx_ad
 		memcpy(out, &in, sizeof(in));
 		return sizeof(in);
 	}
-	*out = (struct sockaddr_in6){
-		.sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope_id};
+	*out = (struct sockaddr_in6){.sin6_family = AF_INET6,
+				     .sin6_port = htons(a->port),
+				     .sin6_scope_id = a->scope_id};
 	memcpy(&out->sin6_addr, a->ip, 16);
 	return sizeof(*out);
 }
 
 /* kernel_socket binds in a namespace; port 0 is any.  connect_to may be NULL. */
-static inline int kernel_socket(int side, struct qx_addr local, const struct qx_addr *connect_to)
+static inline int kernel_socket(int side, struct qx_addr local,
+				const struct qx_addr *connect_to)
 {
 	struct sockaddr_in6 sa;
 	int buffer_bytes = 8 << 20, fd;
 	socklen_t len = to_sockaddr(&sa, &local);
 
 	T_EQ(netns_enter(side), 0);
-	fd = socket(local.family == QX_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = socket(local.family == QX_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC,
+		    0);
 	T_EQ(netns_enter(NETNS_A), 0);
 	T_CHECK(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
@@ -249,7 +292,9 @@ static inline void peer_hears(int fd, uint32_t len_bytes, uint8_t first)
 /* driver_counter reads one number of `ethtool -S qxb`. */
 static inline uint64_t driver_counter(const char *name)
 {
-	enum { MAX = 256 };
+	enum {
+		MAX = 256
+	};
 	static union {
 		struct ethtool_gstrings head;
 		char bytes[sizeof(struct ethtool_gstrings) + MAX * ETH_GSTRING_LEN];

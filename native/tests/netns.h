@@ -20,7 +20,11 @@
 
 #include "quicxdp.h"
 
-enum { NETNS_A = 0, NETNS_B = 1, NETNS_CNT = 2 };
+enum {
+	NETNS_A = 0,
+	NETNS_B = 1,
+	NETNS_CNT = 2
+};
 
 static int netns_fds[NETNS_CNT] = {-1, -1};
 
@@ -106,8 +110,9 @@ static inline int netns_open(char *why)
 		return -1;
 	}
 	if (netns_cable() < 0) {
-		snprintf(why, QX_WHY_BYTES,
-			 "no veth pair: this needs the ip command and a kernel with CONFIG_VETH");
+		snprintf(
+			why, QX_WHY_BYTES,
+			"no veth pair: this needs the ip command and a kernel with CONFIG_VETH");
 		return -1;
 	}
 	return 0;

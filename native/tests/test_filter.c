@@ -1,7 +1,7 @@
 /* test_filter.c: the XDP filter in the kernel, packet by packet (BPF_PROG_TEST_RUN).
  *
  * Needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, but no interface: nothing is attached. */
-#define _GNU_SOURCE   /* setresuid */
+#define _GNU_SOURCE /* setresuid */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_xdp.h>
@@ -15,13 +15,14 @@
 #include "wire.h"
 #include "xdp_prog.h"
 
-enum { FRAME_MAX_BYTES = 1514, MUTATION_CNT = 200000 };
+enum {
+	FRAME_MAX_BYTES = 1514,
+	MUTATION_CNT = 200000
+};
 
 static const uint8_t our_mac[6] = {0x02, 0, 0, 0, 0, 0x01};
-static const struct qx_addr peer4 = {
-	.ip = {192, 0, 2, 9}, .port = 40000, .family = QX_IPV4};
-static const struct qx_addr ours4 = {
-	.ip = {192, 0, 2, 1}, .port = 4433, .family = QX_IPV4};
+static const struct qx_addr peer4 = {.ip = {192, 0, 2, 9}, .port = 40000, .family = QX_IPV4};
+static const struct qx_addr ours4 = {.ip = {192, 0, 2, 1}, .port = 4433, .family = QX_IPV4};
 static const struct qx_addr peer6 = {
 	.ip = {0x20, 1, 0xd, 0xb8, [15] = 9}, .port = 40000, .family = QX_IPV6};
 static const struct qx_addr ours6 = {
@@ -94,7 +95,7 @@ static void redirects_any_ecn_dscp_ttl_and_flow_label(void)
 	good(&f, QX_IPV4);
 	f.bytes[15] = 0xff;
 	f.bytes[22] = 1;
-	f.bytes[20] = 0;   /* DF clear */
+	f.bytes[20] = 0; /* DF clear */
 	T_EQ(run(&f), XDP_REDIRECT);
 	good(&f, QX_IPV6);
 	memcpy(f.bytes + 14, "\x6f\xff\xff\xff", 4);
@@ -156,7 +157,7 @@ static void admits_as_many_ports_as_promised_and_says_when_full(void)
 	for (a.port = 1; a.port <= n; a.port++)
 		xdp_prog_dismiss(&prog, &a);
 	T_EQ(err, -ENOSPC);
-	T_EQ(n, XDP_PROG_PORT_MAX - 2);   /* two are admitted by main */
+	T_EQ(n, XDP_PROG_PORT_MAX - 2); /* two are admitted by main */
 	a.port = 0;
 	T_EQ(xdp_prog_admit(&prog, &a), -EINVAL);
 	a = (struct qx_addr){.port = 1};
@@ -230,12 +231,12 @@ static void ip_options_and_extension_headers_pass(void)
 		T_EQ(run(&f), first == 0x45 ? XDP_REDIRECT : XDP_PASS);
 	}
 	good(&f, QX_IPV4);
-	frame_insert(&f, 34, "\x94\x04\0\0", 4);   /* router alert */
+	frame_insert(&f, 34, "\x94\x04\0\0", 4); /* router alert */
 	f.bytes[14] = 0x46;
 	put16(f.bytes + 16, get16(f.bytes + 16) + 4);
 	expect_pass(&f, "IPv4 options");
 	good(&f, QX_IPV6);
-	frame_insert(&f, 54, "\x11\0\1\4\0\0\0\0", 8);   /* hop-by-hop: padding */
+	frame_insert(&f, 54, "\x11\0\1\4\0\0\0\0", 8); /* hop-by-hop: padding */
 	f.bytes[20] = 0;
 	put16(f.bytes + 18, get16(f.bytes + 18) + 8);
 	expect_pass(&f, "a hop-by-hop header");
@@ -407,7 +408,8 @@ static void whatever_the_filter_accepts_the_parser_accepts(void)
 		    verdict != QX_DROP_SOURCE_PORT)
 			T_FAIL("seed %llu: verdict %d", (unsigned long long)before, verdict);
 	}
-	printf("  %llu of %d mutations accepted\n", (unsigned long long)accepted, MUTATION_CNT);
+	printf("  %llu of %d mutations accepted\n", (unsigned long long)accepted,
+	       MUTATION_CNT);
 	T_CHECK(accepted > MUTATION_CNT / 20);
 }
 
@@ -419,7 +421,8 @@ static void open_with(struct child_answer *answer, void *caps)
 
 	answer->rc = child_restrict(*(uint64_t *)caps);
 	if (!answer->rc)
-		answer->rc = xdp_prog_open(&p, "qxtest", our_mac, FRAME_MAX_BYTES, 1, answer->why);
+		answer->rc =
+			xdp_prog_open(&p, "qxtest", our_mac, FRAME_MAX_BYTES, 1, answer->why);
 }
 
 static void loads_with_three_capabilities_and_no_more(void)
@@ -455,7 +458,8 @@ static const struct t_case cases[] = {
 	{"redirects any ECN, DSCP, TTL and flow label",
 	 redirects_any_ecn_dscp_ttl_and_flow_label},
 	{"takes exactly one port of 65536", takes_exactly_one_port_of_65536},
-	{"dismissed ports and other addresses pass", dismissed_ports_and_other_addresses_pass},
+	{"dismissed ports and other addresses pass",
+	 dismissed_ports_and_other_addresses_pass},
 	{"families do not mix", families_do_not_mix},
 	{"admits as many ports as promised and says when full",
 	 admits_as_many_ports_as_promised_and_says_when_full},
@@ -472,7 +476,8 @@ static const struct t_case cases[] = {
 	{"queues without a socket pass", queues_without_a_socket_pass},
 	{"whatever the filter accepts the parser accepts",
 	 whatever_the_filter_accepts_the_parser_accepts},
-	{"loads with three capabilities and no more", loads_with_three_capabilities_and_no_more},
+	{"loads with three capabilities and no more",
+	 loads_with_three_capabilities_and_no_more},
 	{"names the capability that is missing and the remedy",
 	 names_the_capability_that_is_missing_and_the_remedy},
 };
@@ -488,7 +493,8 @@ int main(int argc, char **argv)
 	/* A map takes any AF_XDP socket with an RX ring, bound or not. */
 	xsk_fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (err || xsk_fd < 0 ||
-	    setsockopt(xsk_fd, SOL_XDP, XDP_RX_RING, &ring_entries, sizeof(ring_entries)) < 0 ||
+	    setsockopt(xsk_fd, SOL_XDP, XDP_RX_RING, &ring_entries, sizeof(ring_entries)) <
+		    0 ||
 	    xdp_prog_set_queue(&prog, 0, xsk_fd) || xdp_prog_admit(&prog, &ours4) ||
 	    xdp_prog_admit(&prog, &ours6)) {
 		printf("cannot load the filter: %s (errno %d)\n", err ? why : "", errno);

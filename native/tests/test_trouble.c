@@ -7,17 +7,6 @@
 
 #include "child.h"
 #include "faults.h"
-#include "ifinfo.h"
-
-static uint8_t attached_mode(void)
-{
-	struct ifinfo_xdp xdp;
-
-	T_EQ(netns_enter(NETNS_B), 0);
-	T_EQ(ifinfo_get_xdp(&xdp, 72), 0);
-	T_EQ(netns_enter(NETNS_A), 0);
-	return xdp.mode;
-}
 
 static struct qx_addr addr4(void)
 {
@@ -68,7 +57,7 @@ static void another_program_first_means_an_error_and_the_socket_still_works(void
 	attr.prog_type = BPF_PROG_TYPE_XDP;
 	attr.insns = (uintptr_t)pass;
 	attr.insn_cnt = 2;
-	attr.license = (uintptr_t) "GPL";
+	attr.license = (uintptr_t)"GPL";
 	prog = (int)__real_syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 	T_CHECK(prog >= 0);
 	memset(&attr, 0, sizeof(attr));
@@ -119,7 +108,8 @@ static void a_missing_capability_is_an_error_with_the_remedy(void)
 	struct child_answer answer = child_run(attempt_open, &a);
 
 	T_EQ(answer.rc, -EPERM);
-	if (!strstr(answer.why, "needs CAP_BPF.") || !strstr(answer.why, "AmbientCapabilities"))
+	if (!strstr(answer.why, "needs CAP_BPF.") ||
+	    !strstr(answer.why, "AmbientCapabilities"))
 		T_FAIL("%s", answer.why);
 }
 
@@ -135,7 +125,8 @@ static void too_little_memlock_is_an_error_and_a_little_a_note(void)
 	answer = child_run(attempt_open, &a);
 	if (answer.rc)
 		T_FAIL("%d: %s", answer.rc, answer.why);
-	if (!strstr(answer.why, "qxb: the limit on locked memory allows 1024 receive buffers"))
+	if (!strstr(answer.why,
+		    "qxb: the limit on locked memory allows 1024 receive buffers"))
 		T_FAIL("%s", answer.why);
 }
 
@@ -227,7 +218,7 @@ static void a_deleted_interface_is_reported_once_and_the_socket_goes_on(void)
 		gone += n == -ENETDOWN;
 	}
 	T_EQ(gone, 1);
-	T_CHECK(rounds < 16);   /* it does not stay readable for nothing */
+	T_CHECK(rounds < 16); /* it does not stay readable for nothing */
 	T_EQ(netns_cable(), 0);
 	fd = peer(&addr);
 	heard_clear();
@@ -297,7 +288,7 @@ static void a_link_that_was_down_works_again(void)
 	T_EQ(heard.lane[QX_LANE_XDP], 1);
 	close(fd);
 	close_server(dp);
-	T_EQ(netns_ip(NETNS_B, "link del qxb\n"), 0);   /* its IPv6 addresses are gone */
+	T_EQ(netns_ip(NETNS_B, "link del qxb\n"), 0); /* its IPv6 addresses are gone */
 	T_EQ(netns_cable(), 0);
 }
 
@@ -330,7 +321,8 @@ static void a_failure_at_any_system_call_leaves_nothing(void)
 		if (err && strlen(why) < 10)
 			T_FAIL("call %u: error %d without a reason: '%s'", nth, err, why);
 		if (faults_open_fds() != fds)
-			T_FAIL("call %u leaked descriptors: %d, %d", nth, fds, faults_open_fds());
+			T_FAIL("call %u leaked descriptors: %d, %d", nth, fds,
+			       faults_open_fds());
 		if (attached_mode() != XDP_ATTACHED_NONE)
 			T_FAIL("call %u left a program attached", nth);
 		if (nth > total) {
@@ -367,10 +359,5 @@ static const struct t_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	char why[QX_WHY_BYTES];
-
-	if (netns_open(why) < 0)
-		T_SKIP_PROGRAM("%s", why);
-	t_after_each = close_servers;
-	return t_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
+	return lanes_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

@@ -7,6 +7,7 @@
 #define QX_UDP_SEAM_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -139,6 +140,30 @@ int connect(int fd, const struct sockaddr *name, socklen_t len)
 	return (int)syscall(SYS_connect, fd, name, len);
 }
 
+/* ---- Every test ends with a leak check ---- */
+
+static inline int count_descriptors(void)
+{
+	int cnt = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		cnt += fcntl(fd, F_GETFD) >= 0;
+	return cnt;
+}
+
+/* For t_after_each, once everything is closed; the first count is taken before. */
+static int descriptors_at_start;
+
+static inline void check_descriptors(void)
+{
+	int now = count_descriptors();
+
+	if (now == descriptors_at_start)
+		return;
+	printf("FAIL descriptors: %d before, %d after\n", descriptors_at_start, now);
+	exit(1);
+}
+
 /* ---- Two endpoints and what passes between them ---- */
 
 static struct qx_batch batch;
@@ -257,6 +282,7 @@ static inline void enter_loopback(void)
 	if (err < 0)
 		T_SKIP_PROGRAM("no network namespace of our own: %s; run as root or allow "
 			       "user namespaces", strerror(-err));
+	descriptors_at_start = count_descriptors();
 }
 
 #endif

@@ -158,6 +158,7 @@ def compile_filter(clang: str, objdump: str) -> str:
         "",
         '#include "xdp_filter.h"',
         "",
+        "/* clang-format off */",
         "/* {code, dst_reg, src_reg, off, imm} */",
         "static const struct bpf_insn xdp_filter_insns[] = {",
     ]

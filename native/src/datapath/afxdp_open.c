@@ -81,22 +81,29 @@ static int refuse_other_program(struct afxdp *x, char *why)
 static void note(char *why, const struct afxdp *x, const struct afxdp_sizes *wanted,
 		 const struct afxdp_sizes *got)
 {
+	uint32_t here = x->info.rx_queue_cnt;
+	uint64_t wanted_mib = (afxdp_sizes_bytes(wanted) + (1 << 20) - 1) >> 20;
+
 	why[0] = '\0';
-	if (got->queue_cnt < x->info.rx_queue_cnt)
+	if (got->queue_cnt < wanted->queue_cnt)
 		why_set(why,
-			"%s: only %u of %u receive queues are served; flows on the others go through "
-			"the socket lane%s",
-			x->nic.name, got->queue_cnt, x->info.rx_queue_cnt,
-			got->queue_cnt < wanted->queue_cnt
-				? ". Raise LimitMEMLOCK or add CAP_IPC_LOCK"
-				: "");
+			"%s: the limit on locked memory allows only %u of %u receive queues; flows on "
+			"the others go through the socket lane. Raise it (LimitMEMLOCK=%lluM) or add "
+			"CAP_IPC_LOCK",
+			x->nic.name, got->queue_cnt, here, (unsigned long long)wanted_mib);
 	else if (afxdp_sizes_bytes(got) < afxdp_sizes_bytes(wanted))
 		why_set(why,
 			"%s: the limit on locked memory allows %u receive buffers per queue and %u "
-			"for sending instead of %u and %u. Raise it (LimitMEMLOCK=32M) or add "
+			"for sending instead of %u and %u. Raise it (LimitMEMLOCK=%lluM) or add "
 			"CAP_IPC_LOCK",
 			x->nic.name, got->rx_frame_cnt, got->tx_frame_cnt,
-			wanted->rx_frame_cnt, wanted->tx_frame_cnt);
+			wanted->rx_frame_cnt, wanted->tx_frame_cnt,
+			(unsigned long long)wanted_mib);
+	else if (got->queue_cnt < here)
+		why_set(why,
+			"%s: %u of %u receive queues are served; flows on the others go through the "
+			"socket lane. Fewer channels: ethtool -L %s combined %u",
+			x->nic.name, got->queue_cnt, here, x->nic.name, got->queue_cnt);
 }
 
 static int choose_sizes(struct afxdp_sizes *wanted, struct afxdp_sizes *s,

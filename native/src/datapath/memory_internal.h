@@ -26,6 +26,7 @@ enum {
 
 /* Indices apart, so that the two sides do not share cache lines more than AF_XDP's do. */
 struct ring_memory {
+	size_t len_bytes;
 	_Alignas(64) _Atomic uint32_t producer;
 	_Alignas(64) _Atomic uint32_t consumer;
 	_Alignas(64) _Atomic uint32_t flags;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "addr_linux.h"
@@ -83,7 +84,8 @@ static void close_queue(struct memory_nic *m, uint32_t queue)
 	struct kernel_queue *k = &m->queues[queue];
 
 	for (uint32_t i = 0; i < 4; i++)
-		free(k->memory[i]);
+		if (k->memory[i])
+			munmap(k->memory[i], k->memory[i]->len_bytes);
 	free(k->due);
 	if (m->nic.queues[queue].fd >= 0)
 		close(m->nic.queues[queue].fd);
@@ -121,24 +123,25 @@ static const struct qx_nic_ops memory_ops = {
 
 /* ---- Opening ---- */
 
-/* One ring, seen from both sides. */
+/* One ring, seen from both sides; mapped, as the kernel's are. */
 static int open_ring(struct ring_memory **memory, struct qx_ring *ours,
 		     struct qx_ring *kernels, uint32_t size, uint32_t stride_bytes)
 {
 	size_t bytes = sizeof(**memory) + (size_t)size * stride_bytes;
+	struct ring_memory *m =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	/* aligned_alloc wants a multiple of the alignment. */
-	*memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-	if (!*memory)
+	if (m == MAP_FAILED)
 		return -ENOMEM;
-	memset(*memory, 0, bytes);
-	*ours = (struct qx_ring){.producer = &(*memory)->producer,
-				 .consumer = &(*memory)->consumer,
-				 .flags = &(*memory)->flags,
-				 .elements = (*memory)->elements,
+	m->len_bytes = bytes;
+	*ours = (struct qx_ring){.producer = &m->producer,
+				 .consumer = &m->consumer,
+				 .flags = &m->flags,
+				 .elements = m->elements,
 				 .stride_bytes = stride_bytes,
 				 .size = size};
 	*kernels = *ours;
+	*memory = m;
 	return 0;
 }
 

@@ -29,14 +29,14 @@
 #include "quicxdp.h"
 
 struct qx_umem {
-	uint8_t *base;               /* frame_cnt * frame_bytes, page aligned, MADV_DONTFORK */
+	uint8_t *base; /* frame_cnt * frame_bytes, page aligned, MADV_DONTFORK */
 	size_t len_bytes;
-	uint32_t frame_bytes;        /* a power of two */
-	uint32_t frame_shift;        /* log2(frame_bytes) */
+	uint32_t frame_bytes; /* a power of two */
+	uint32_t frame_shift; /* log2(frame_bytes) */
 	uint32_t frame_cnt;
 	uint32_t census[QX_FRAME_STATE_CNT];
-	uint8_t *state;              /* frame_cnt bytes of enum qx_frame_state */
-	uint32_t *free_stack;        /* frames in FREE; census[QX_FRAME_FREE] is its depth */
+	uint8_t *state;       /* frame_cnt bytes of enum qx_frame_state */
+	uint32_t *free_stack; /* frames in FREE; census[QX_FRAME_FREE] is its depth */
 };
 
 /* umem_open maps and numbers the frames, all FREE.  -ENOMEM; undone on failure. */
@@ -61,8 +61,8 @@ static inline uint32_t umem_take(struct qx_umem *u, enum qx_frame_state to_state
  * is out of range or the frame is not in from_state: the caller counts a
  * QX_DROP_DESCRIPTOR.  Moving to FREE pushes it on the stack.  Both are inline because they
  * run for every packet with constant states. */
-static inline bool umem_move(struct qx_umem *u, uint32_t frame, enum qx_frame_state from_state,
-			     enum qx_frame_state to_state)
+static inline bool umem_move(struct qx_umem *u, uint32_t frame,
+			     enum qx_frame_state from_state, enum qx_frame_state to_state)
 {
 	if (frame >= u->frame_cnt || u->state[frame] != from_state)
 		return false;

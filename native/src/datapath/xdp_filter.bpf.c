@@ -14,6 +14,8 @@
  *    datagrams under one header.  The kernel's socket can split it, we cannot.
  *  - bpf_redirect_map returns its flags argument, XDP_PASS, for a queue without a socket.
  *  - Multicast and broadcast are out because the destination MAC must be the device's.
+ *  - A VLAN tag in the frame makes it pass.  Where the NIC strips tags (rxvlan on, igb), the
+ *    filter cannot see that there was one: ethtool -K DEVICE rxvlan off.
  *
  * `make -C native filter` compiles this into xdp_filter_insns.h, which is committed, so that
  * nobody but its author needs clang.  Written without kernel headers: the few constants of
@@ -29,7 +31,9 @@ struct xdp_md {
 	uint32_t egress_ifindex;
 };
 
-enum { XDP_PASS = 2 };
+enum {
+	XDP_PASS = 2
+};
 
 /* Addresses that the loader replaces by map descriptors; one symbol per map. */
 extern char map_config[], map_ports[], map_xsks[];
@@ -51,7 +55,7 @@ enum {
 /* Keeps clang from merging the two families' loads into one at a variable offset. */
 #define SEPARATE() __asm__ volatile("" ::: "memory")
 
-#define BE16(x) ((uint16_t)__builtin_bswap16(x))   /* bpfel: the host is little-endian */
+#define BE16(x) ((uint16_t)__builtin_bswap16(x)) /* bpfel: the host is little-endian */
 #define U8(off) (*(const uint8_t *)(frame + (off)))
 #define U16(off) (*(const uint16_t *)(frame + (off)))
 #define U32(off) (*(const uint32_t *)(frame + (off)))

@@ -9,6 +9,7 @@
 
 #include "xdp_filter.h"
 
+/* clang-format off */
 /* {code, dst_reg, src_reg, off, imm} */
 static const struct bpf_insn xdp_filter_insns[] = {
 	{0xbf, 6, 1, 0, 0},           /*   0: r6 = r1 */
