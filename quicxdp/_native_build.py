@@ -1,0 +1,110 @@
+"""Build quicxdp._native_ext, the C datapath, with cffi.
+
+setup.py takes `ffibuilder` from here; a developer builds in place with
+
+    python quicxdp/_native_build.py
+
+Environment:
+    QUICXDP_CFLAGS      more compiler and linker flags, e.g. "-O0 -g3"
+    QUICXDP_SANITIZE    "1": AddressSanitizer and UndefinedBehaviorSanitizer.  Python
+                        must then run with LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
+                        and ASAN_OPTIONS=detect_leaks=0 (the interpreter leaks at exit).
+
+The one description of the C API is native/include/quicxdp.h; cffi reads it without its
+preprocessor lines, except the integer constants.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = ROOT / "native" / "include" / "quicxdp.h"
+SOURCES = ROOT / "native" / "src" / "datapath"
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_INTEGER_CONSTANT = re.compile(r"#define\s+QX_\w+\s+\d+\s*")
+
+
+def declarations(header: str) -> str:
+    """Return the C text of *header* as `FFI.cdef` takes it."""
+    return "\n".join(
+        line.rstrip()
+        for line in _COMMENT.sub(" ", header).splitlines()
+        if line.strip()
+        and (not line.lstrip().startswith("#") or _INTEGER_CONSTANT.fullmatch(line))
+    )
+
+
+def _relative(path: Path) -> str:
+    # setuptools wants sources relative to setup.py, or it puts objects outside the
+    # build folder.
+    return path.relative_to(ROOT).as_posix()
+
+
+def _flags() -> list[str]:
+    flags = shlex.split(os.environ.get("QUICXDP_CFLAGS", ""))
+    if os.environ.get("QUICXDP_SANITIZE", "") not in ("", "0"):
+        flags += [
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+            "-fno-omit-frame-pointer",
+        ]
+    return flags
+
+
+def _builder() -> FFI:
+    sources = sorted(
+        path for path in SOURCES.glob("*.c") if not path.name.endswith(".bpf.c")
+    )
+    headers = [HEADER, *sorted(SOURCES.glob("*.h"))]
+    flags = _flags()
+    ffi = FFI()
+    ffi.cdef(declarations(HEADER.read_text(encoding="utf-8")))
+    ffi.set_source(
+        "quicxdp._native_ext",
+        '#include "quicxdp.h"',
+        sources=[_relative(path) for path in sources],
+        depends=[_relative(path) for path in headers],
+        include_dirs=[_relative(HEADER.parent), _relative(SOURCES)],
+        extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden", *flags],
+        extra_link_args=flags,
+        py_limited_api=True,
+    )
+    return ffi
+
+
+ffibuilder = _builder()
+
+
+def build_in_place() -> Path:
+    """Compile the extension beside this file and return its path."""
+    from setuptools import Distribution  # noqa: PLC0415
+    from setuptools.command.build_ext import build_ext  # noqa: PLC0415
+
+    os.chdir(ROOT)
+    work = Path("build") / ("native-san" if _flags() else "native")
+    extension: Any = ffibuilder.distutils_extension(tmpdir=str(work))
+    extension.py_limited_api = True
+    command = build_ext(Distribution({"name": "quicxdp", "ext_modules": [extension]}))
+    command.build_temp = str(work)
+    command.build_lib = str(work / "lib")
+    command.ensure_finalized()
+    command.run()
+    built = Path(command.get_ext_fullpath(extension.name))
+    # Renamed into place: a running process keeps the file that it has mapped.
+    target = ROOT / "quicxdp" / built.name
+    staged = target.with_suffix(".new")
+    staged.write_bytes(built.read_bytes())
+    staged.replace(target)
+    return target
+
+
+if __name__ == "__main__":
+    print(build_in_place())  # noqa: T201

@@ -1,0 +1,129 @@
+"""What quicxdp needs of aioquic beyond its documented API; nothing else may use more.
+
+`PRIVATE_NAMES` lists it, and a test compares the list with the code and with the
+installed aioquic.  The range of versions is checked when this module is imported.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import aioquic
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import QuicServer
+
+from .errors import UnavailableError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Mapping
+
+    from aioquic.quic.connection import NetworkAddress
+
+    from .clock import Clock, Timer
+
+# At least, and below.
+SUPPORTED: Final = ((1, 7), (1, 8))
+
+PRIVATE_NAMES: Final[Mapping[type, frozenset[str]]] = {
+    QuicConnectionProtocol: frozenset({"_loop", "_process_events", "_quic"}),
+    QuicServer: frozenset(
+        {
+            "_configuration",
+            "_connection_terminated",
+            "_loop",
+            "_protocols",
+            "_transport",
+        }
+    ),
+}
+
+
+def check_version(version: str) -> None:
+    """Refuse an aioquic that this shim was not written for.
+
+    Raises:
+        UnavailableError: with what to install.
+    """
+    found = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    low, high = SUPPORTED
+    if not low <= found < high:
+        wanted = f"aioquic>={low[0]}.{low[1]},<{high[0]}.{high[1]}"
+        raise UnavailableError(
+            f"quicxdp reaches into aioquic and was tested with {wanted}, but {version} "
+            f"is installed; run: pip install '{wanted}'"
+        )
+
+
+check_version(aioquic.__version__)
+
+
+class ClockedLoop:
+    """An event loop whose clock and `call_at` are an endpoint's `Clock`.
+
+    QuicConnectionProtocol takes the time from `self._loop.time()` and sets its timer with
+    `self._loop.call_at()`; everything else of the loop stays what it is.
+    """
+
+    __slots__ = ("_clock", "_loop", "time")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self.time: Callable[[], float] = clock.time
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: contextvars.Context | None = None,
+    ) -> Timer:
+        """Run *callback* at *when* on the endpoint's clock."""
+        context = context or contextvars.copy_context()
+        return self._clock.call_at(when, context.run, callback, *args)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._loop, name)
+
+
+def with_clock(
+    loop: asyncio.AbstractEventLoop, clock: Clock
+) -> asyncio.AbstractEventLoop:
+    """Return *loop*, as seen by what shall use *clock*."""
+    return cast("asyncio.AbstractEventLoop", ClockedLoop(loop, clock))
+
+
+def use_loop(protocol: QuicConnectionProtocol, loop: asyncio.AbstractEventLoop) -> None:
+    """Let *protocol* take its time and set its timer with *loop*."""
+    protocol._loop = loop  # noqa: SLF001
+
+
+def feed(
+    protocol: QuicConnectionProtocol, datagrams: Iterable[tuple[bytes, NetworkAddress]]
+) -> None:
+    """Do what `protocol.datagram_received` does, for many datagrams at once."""
+    receive = protocol._quic.receive_datagram  # noqa: SLF001
+    now = protocol._loop.time()  # noqa: SLF001
+    for data, addr in datagrams:
+        receive(data, addr, now)
+    protocol._process_events()  # noqa: SLF001
+    protocol.transmit()
+
+
+def may_feed(protocol: object) -> bool:
+    """Tell whether `feed` does the same as *protocol*'s own `datagram_received`."""
+    return (
+        isinstance(protocol, QuicConnectionProtocol)
+        and type(protocol).datagram_received is QuicConnectionProtocol.datagram_received
+        and "datagram_received" not in vars(protocol)
+    )
+
+
+def take_batches(protocol: object) -> None:
+    """Give *protocol* a `datagrams_received`, unless it has ideas of its own."""
+    if may_feed(protocol) and not hasattr(protocol, "datagrams_received"):
+        known = cast("Any", protocol)
+        known.datagrams_received = partial(feed, known)

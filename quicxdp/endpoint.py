@@ -1,0 +1,265 @@
+"""create_datagram_endpoint: sockets bound as asyncio binds them, and the lane above them.
+
+The socket is made here rather than in C, so that names, families and errors are exactly
+asyncio's; the datapath then adopts a duplicate of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from . import _native, lanes
+from .config import DatapathConfig, Io
+from .datapath import Datapath
+from .errors import DatapathError, UnavailableError
+from .ownership import Owner
+from .plain import PlainProtocol
+from .transport import DatagramTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .addresses import Address
+    from .lanes import Lane
+
+# linux/in.h, linux/in6.h
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+
+logger = logging.getLogger(__name__)
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+
+async def create_datagram_endpoint(
+    protocol_factory: Callable[[], ProtocolT],
+    local_addr: tuple[str, int] | None = None,
+    remote_addr: tuple[str, int] | None = None,
+    *,
+    interface: str | None = None,
+    io: Io | str = Io.AUTO,
+    family: int = 0,
+    reuse_port: bool | None = None,
+    allow_broadcast: bool | None = None,
+    sock: socket.socket | None = None,
+    dont_fragment: bool = False,
+) -> tuple[asyncio.DatagramTransport, ProtocolT]:
+    """Create a UDP endpoint; `loop.create_datagram_endpoint` with faster lanes.
+
+    Args:
+        protocol_factory: makes the protocol.  Besides asyncio's methods it may have
+            `datagrams_received(list)`, which takes whole batches of (data, addr).
+        local_addr: where to bind.
+        remote_addr: where to connect.
+        interface: the network interface that io="auto" may, and io="xdp" must, attach an
+            XDP program to.
+        io: see `Io`.
+        family: AF_INET or AF_INET6; needed without any address.
+        reuse_port: set SO_REUSEPORT.
+        allow_broadcast: set SO_BROADCAST, and do not connect to remote_addr.
+        sock: a socket to use instead; closed with the transport.
+        dont_fragment: let no datagram be fragmented, here or on its way; those that are
+            too long become an EMSGSIZE in `error_received`.  QUIC wants this (RFC 9000
+            section 14).  The XDP lane never fragments.
+
+    Returns:
+        The transport, and the protocol.  `transport.get_extra_info("quicxdp")` tells
+        which lane is in use and why, and has the counters.
+
+    Raises:
+        ConfigError: the options contradict each other.
+        DatapathError: io="xdp" is not possible; the message says why.
+        UnavailableError: io="xdp", and the C extension is missing.
+        OSError: binding or connecting failed.
+    """
+    loop = asyncio.get_running_loop()
+    io = Io.parse(io)
+    lane = lanes.choose(io, interface, unavailable=_native.WHY)
+    if io is Io.XDP and lane.io is not Io.XDP:
+        raise UnavailableError(f'io="xdp" is not possible: {lane.reason}')
+    address: Address | None = None
+    if sock is not None:
+        _refuse_socket_options(
+            sock,
+            local_addr=local_addr,
+            remote_addr=remote_addr,
+            family=family,
+            reuse_port=reuse_port,
+            allow_broadcast=allow_broadcast,
+        )
+        sock.setblocking(False)  # noqa: FBT003  # the socket module's signature
+    else:
+        sock, address = await _make_socket(
+            loop,
+            local_addr,
+            remote_addr,
+            family=family,
+            reuse_port=bool(reuse_port),
+            allow_broadcast=bool(allow_broadcast),
+        )
+    if lane.io is Io.ASYNCIO:
+        return await _plain(loop, protocol_factory, sock, address, lane)
+    owner = Owner()
+    try:
+        if sock.getsockname()[1] == 0:
+            # The datapath needs a port before the first datagram.
+            sock.bind(("", 0))
+        with _fragmenting(sock, dont_fragment):
+            datapath, lane = _open(sock, io, lane, owner)
+        try:
+            protocol = protocol_factory()
+        except BaseException:
+            datapath.close()
+            raise
+    except BaseException:
+        sock.close()
+        raise
+    _log(sock, lane)
+    waiter = loop.create_future()
+    transport = DatagramTransport(
+        loop,
+        datapath,
+        sock,
+        protocol,
+        owner=owner,
+        io=lane.io,
+        reason=lane.reason,
+        address=address,
+        waiter=waiter,
+    )
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        raise
+    return transport, protocol
+
+
+def _open(sock: socket.socket, io: Io, lane: Lane, owner: Owner) -> tuple[Datapath, Lane]:
+    config = DatapathConfig(interface=lane.interface, tx_socket=lane.tx_socket)
+    try:
+        return Datapath.open(sock, config, owner=owner), lane
+    except DatapathError as error:
+        if io is not Io.AUTO or lane.io is not Io.XDP:
+            raise
+        lane = lanes.Lane(Io.SOCKET, f"AF_XDP was not possible: {error.strerror}")
+        return Datapath.open(sock, owner=owner), lane
+
+
+@contextmanager
+def _fragmenting(sock: socket.socket, dont_fragment: bool) -> Iterator[None]:  # noqa: FBT001
+    # The datapath sets DF; a protocol written for asyncio expects what it had there.
+    options = [(socket.IPPROTO_IP, _IP_MTU_DISCOVER)]
+    if sock.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER))
+    before = [sock.getsockopt(level, name) for level, name in options]
+    yield
+    if not dont_fragment:
+        for (level, name), value in zip(options, before, strict=True):
+            sock.setsockopt(level, name, value)
+
+
+def _log(sock: socket.socket, lane: Lane) -> None:
+    logger.info("io=%s on %s: %s", lane.io.value, sock.getsockname()[:2], lane.reason)
+
+
+async def _plain(
+    loop: asyncio.AbstractEventLoop,
+    protocol_factory: Callable[[], ProtocolT],
+    sock: socket.socket,
+    address: Address | None,
+    lane: Lane,
+) -> tuple[asyncio.DatagramTransport, ProtocolT]:
+    try:
+        protocol = protocol_factory()
+        _log(sock, lane)
+        _, wrapper = await loop.create_datagram_endpoint(
+            lambda: PlainProtocol(loop, protocol, reason=lane.reason, address=address),
+            sock=sock,
+        )
+    except BaseException:
+        sock.close()
+        raise
+    assert wrapper.transport is not None  # noqa: S101  # connection_made has run
+    return wrapper.transport, protocol
+
+
+def _refuse_socket_options(sock: socket.socket, **options: object) -> None:
+    if sock.type != socket.SOCK_DGRAM:
+        raise ValueError(f"A UDP Socket was expected, got {sock!r}")
+    problems = ", ".join(f"{name}={value}" for name, value in options.items() if value)
+    if problems:
+        raise ValueError(
+            f"socket modifier keyword arguments can not be used when sock is specified. "
+            f"({problems})"
+        )
+
+
+async def _candidates(
+    loop: asyncio.AbstractEventLoop,
+    local_addr: tuple[str, int] | None,
+    remote_addr: tuple[str, int] | None,
+    family: int,
+) -> list[tuple[int, Address | None, Address | None]]:
+    """Return (family, local, remote) to try, in the resolver's order."""
+    if local_addr is None and remote_addr is None:
+        if family == 0:
+            raise ValueError("unexpected address family")
+        return [(family, None, None)]
+    found: dict[int, list[Address | None]] = {}
+    for index, addr in enumerate((local_addr, remote_addr)):
+        if addr is None:
+            continue
+        if not (isinstance(addr, tuple) and len(addr) == 2):  # noqa: PLR2004
+            raise TypeError("2-tuple is expected")
+        infos = await loop.getaddrinfo(*addr, family=family, type=socket.SOCK_DGRAM)
+        for kind, _, _, _, address in infos:
+            found.setdefault(kind, [None, None])[index] = (
+                found.get(kind, [None, None])[index] or address
+            )
+    pairs = [
+        (kind, local, remote)
+        for kind, (local, remote) in found.items()
+        if (local_addr is None or local) and (remote_addr is None or remote)
+    ]
+    if not pairs:
+        raise ValueError("can not get address information")
+    return pairs
+
+
+async def _make_socket(
+    loop: asyncio.AbstractEventLoop,
+    local_addr: tuple[str, int] | None,
+    remote_addr: tuple[str, int] | None,
+    *,
+    family: int,
+    reuse_port: bool,
+    allow_broadcast: bool,
+) -> tuple[socket.socket, Address | None]:
+    """Return a bound, perhaps connected socket, and the address sendto() is tied to."""
+    errors: list[OSError] = []
+    for kind, local, remote in await _candidates(loop, local_addr, remote_addr, family):
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(kind, socket.SOCK_DGRAM)
+            sock.setblocking(False)  # noqa: FBT003  # the socket module's signature
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if allow_broadcast:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            if local is not None:
+                sock.bind(local)
+            if remote is not None and not allow_broadcast:
+                # Connecting a UDP socket only notes the address; it never blocks.
+                sock.connect(remote)
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            errors.append(error)
+        else:
+            return sock, remote
+    raise errors[0]

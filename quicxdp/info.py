@@ -1,0 +1,30 @@
+"""What `transport.get_extra_info("quicxdp")` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .config import Io
+    from .stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """How an endpoint's datagrams travel, and why so.
+
+    Attributes:
+        io: the lane in use: `Io.SOCKET`, `Io.XDP` (with the socket as second lane) or
+            `Io.ASYNCIO`.
+        interface: the interface of the XDP lane, or "".
+        reason: why that lane, in words.
+        stats: returns the counters of now.
+    """
+
+    io: Io
+    interface: str
+    reason: str
+    stats: Callable[[], Stats]

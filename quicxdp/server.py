@@ -1,0 +1,277 @@
+"""serve(): aioquic's QUIC server, with batches, a precise clock and cheap endings.
+
+aioquic's own QuicServer decides about every packet that does not belong to a known
+connection (version negotiation, Retry, new connections); this subclass changes three
+things around it:
+
+  - The datagrams of one connection in a batch are fed together, and the connection
+    transmits once.  Protocols that override `datagram_received` get each one, as ever.
+  - Connections take time and timers from the transport's clock (docs/decisions/).
+  - A table that also knows each connection's IDs, so that none is searched for when a
+    connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import QuicServer as AioquicServer
+
+from . import aioquic_shim as shim
+from .config import Io
+from .endpoint import create_datagram_endpoint
+from .reactor import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioquic.asyncio.protocol import QuicStreamHandler
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import NetworkAddress
+    from aioquic.tls import SessionTicketFetcher, SessionTicketHandler
+
+# RFC 9000 section 17: the first byte of a short header starts with the bits 01.
+_SHORT_HEADER: Final = range(0x40, 0x80)
+# RFC 9000 section 17.2: first byte, version, length of the destination connection ID.
+_LONG_HEADER_CID_LEN_OFF: Final = 5
+
+
+class ConnectionTable(dict[bytes, QuicConnectionProtocol]):
+    """Connections by connection ID, and connection IDs by connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cids: dict[QuicConnectionProtocol, set[bytes]] = {}
+
+    def __setitem__(self, cid: bytes, protocol: QuicConnectionProtocol) -> None:
+        if cid in self:
+            del self[cid]
+        super().__setitem__(cid, protocol)
+        self._cids.setdefault(protocol, set()).add(cid)
+
+    def __delitem__(self, cid: bytes) -> None:
+        cids = self._cids[self[cid]]
+        cids.discard(cid)
+        if not cids:
+            del self._cids[self[cid]]
+        super().__delitem__(cid)
+
+    def forget(self, protocol: QuicConnectionProtocol) -> None:
+        """Remove every connection ID of *protocol*; nothing happens if it has none."""
+        for cid in self._cids.pop(protocol, ()):
+            super().__delitem__(cid)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        super().clear()
+        self._cids.clear()
+
+    @property
+    def connection_cnt(self) -> int:
+        """How many connections have at least one ID here."""
+        return len(self._cids)
+
+
+class QuicServer(AioquicServer):
+    """A listening endpoint and its connections; made by `serve`."""
+
+    def __init__(
+        self,
+        *,
+        configuration: QuicConfiguration,
+        create_protocol: Callable[..., QuicConnectionProtocol] = QuicConnectionProtocol,
+        session_ticket_fetcher: SessionTicketFetcher | None = None,
+        session_ticket_handler: SessionTicketHandler | None = None,
+        retry: bool = False,
+        stream_handler: QuicStreamHandler | None = None,
+    ) -> None:
+        super().__init__(
+            configuration=configuration,
+            create_protocol=partial(self._make_protocol, create_protocol),
+            session_ticket_fetcher=session_ticket_fetcher,
+            session_ticket_handler=session_ticket_handler,
+            retry=retry,
+            stream_handler=stream_handler,
+        )
+        self._table = ConnectionTable()
+        self._protocols = self._table
+        self._collected: dict[
+            QuicConnectionProtocol, list[tuple[bytes, NetworkAddress]]
+        ] = {}
+        self._in_batch = False
+        self._draining = False
+        self._all_ended = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    @property
+    def transport(self) -> asyncio.DatagramTransport:
+        """The endpoint's transport; `get_extra_info("quicxdp")` is there."""
+        assert self._transport is not None  # noqa: S101  # serve() returns only after that
+        return self._transport
+
+    @property
+    def connection_cnt(self) -> int:
+        """How many connections are known, closing ones included."""
+        return self._table.connection_cnt
+
+    # asyncio.DatagramProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to use the transport and its clock."""
+        super().connection_made(transport)
+        self._loop = shim.with_clock(self._loop, cast("Any", transport).clock)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the port is free again."""
+        super().connection_lost(exc)
+        self._lost.set()
+
+    def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
+        """Take one datagram."""
+        self.datagrams_received([(cast("bytes", data), addr)])
+
+    def datagrams_received(self, batch: list[tuple[bytes, NetworkAddress]]) -> None:
+        """Take a batch: sort it by connection, then feed each connection its part."""
+        find = self._table.get
+        cid_end = 1 + self._configuration.connection_id_length
+        self._in_batch = True
+        try:
+            for data, addr in batch:
+                try:
+                    if data and data[0] in _SHORT_HEADER:
+                        protocol = find(data[1:cid_end])
+                        if protocol is not None:
+                            protocol.datagram_received(data, addr)
+                    elif not (self._draining and self._is_unknown(data)):
+                        super().datagram_received(data, addr)
+                except Exception as exc:  # noqa: BLE001  # one datagram's fault is its own
+                    self._report("receiving a datagram failed", exc)
+        finally:
+            self._in_batch = False
+            collected, self._collected = self._collected, {}
+        for protocol, datagrams in collected.items():
+            try:
+                shim.feed(protocol, datagrams)
+            except Exception as exc:  # noqa: BLE001  # one connection's fault is its own
+                self._report("a connection failed to take its datagrams", exc, protocol)
+
+    def _collect(
+        self, protocol: QuicConnectionProtocol, data: bytes, addr: NetworkAddress
+    ) -> None:
+        # Stands in for datagram_received of protocols that do not override it.
+        if self._in_batch:
+            self._collected.setdefault(protocol, []).append((data, addr))
+        else:
+            shim.feed(protocol, ((data, addr),))
+
+    # Connections
+
+    def _make_protocol(
+        self,
+        create_protocol: Callable[..., QuicConnectionProtocol],
+        *args: Any,  # noqa: ANN401  # what aioquic passes is passed on
+        **kwargs: Any,  # noqa: ANN401
+    ) -> QuicConnectionProtocol:
+        protocol = create_protocol(*args, **kwargs)
+        if shim.may_feed(protocol):
+            cast("Any", protocol).datagram_received = partial(self._collect, protocol)
+        shim.use_loop(protocol, self._loop)
+        return protocol
+
+    def _connection_terminated(self, protocol: QuicConnectionProtocol) -> None:
+        # Instead of aioquic's walk over the connection IDs of everybody.
+        self._table.forget(protocol)
+        if not self._table:
+            self._all_ended.set()
+
+    def _is_unknown(self, data: bytes) -> bool:
+        cid_len_bytes = data[_LONG_HEADER_CID_LEN_OFF : _LONG_HEADER_CID_LEN_OFF + 1]
+        start = _LONG_HEADER_CID_LEN_OFF + 1
+        return (
+            not cid_len_bytes or data[start : start + cid_len_bytes[0]] not in self._table
+        )
+
+    # Ending
+
+    async def drain(self, timeout_s: float) -> int:
+        """Take no new connections, let the others end by themselves, then close.
+
+        Args:
+            timeout_s: how long to wait for them.
+
+        Returns:
+            How many connections were still there and had to be closed.
+        """
+        self._draining = True
+        if self._table:
+            self._all_ended.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_ended.wait(), timeout_s)
+        remaining = self.connection_cnt
+        self.close()
+        await self.wait_closed()
+        return remaining
+
+    async def wait_closed(self) -> None:
+        """Wait, after `close`, until the port is free."""
+        await self._lost.wait()
+
+    def _report(
+        self, message: str, exc: Exception, protocol: QuicConnectionProtocol | None = None
+    ) -> None:
+        report(
+            self._loop, message, exc, protocol=protocol or self, transport=self._transport
+        )
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    configuration: QuicConfiguration,
+    create_protocol: Callable[..., QuicConnectionProtocol] = QuicConnectionProtocol,
+    session_ticket_fetcher: SessionTicketFetcher | None = None,
+    session_ticket_handler: SessionTicketHandler | None = None,
+    retry: bool = False,
+    stream_handler: QuicStreamHandler | None = None,
+    io: Io | str = Io.AUTO,
+    interface: str | None = None,
+) -> QuicServer:
+    """Start a QUIC server; `aioquic.asyncio.serve` with faster lanes.
+
+    Args:
+        host: where to listen; a name or an address.
+        port: where to listen; 0 lets the kernel choose.
+        configuration: must have a certificate and its private key.
+        create_protocol: makes the protocol of each connection.
+        session_ticket_fetcher: called to look a session ticket up.
+        session_ticket_handler: called with each session ticket that was issued.
+        retry: validate client addresses with a Retry packet first.
+        stream_handler: called with reader and writer of each stream that a client opens.
+        io: see `quicxdp.Io`.
+        interface: the network interface that XDP may attach to.
+
+    Raises:
+        ConfigError: the options contradict each other.
+        DatapathError: io="xdp" is not possible; the message says why.
+        OSError: binding failed.
+    """
+    _, server = await create_datagram_endpoint(
+        lambda: QuicServer(
+            configuration=configuration,
+            create_protocol=create_protocol,
+            session_ticket_fetcher=session_ticket_fetcher,
+            session_ticket_handler=session_ticket_handler,
+            retry=retry,
+            stream_handler=stream_handler,
+        ),
+        local_addr=(host, port),
+        io=io,
+        interface=interface,
+        dont_fragment=True,
+    )
+    return server

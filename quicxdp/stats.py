@@ -1,0 +1,82 @@
+"""The counters of an endpoint, with the names that C gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """What one lane carried; counters only grow."""
+
+    rx_packets: int = 0  # datagrams delivered
+    rx_bytes: int = 0  # their payload
+    tx_packets: int = 0  # datagrams handed to the kernel
+    tx_bytes: int = 0
+    rx_syscalls: int = 0
+    tx_syscalls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """struct qx_stats, plus what Python counts.
+
+    The fields from rx_ring_produced on belong to the device: endpoints that share an
+    interface report the same sums there.
+    """
+
+    lanes: Mapping[str, LaneStats]  # "socket", "xdp", "asyncio"
+    drops: Mapping[str, int]  # by reason; see enum qx_drop
+    frames: Mapping[str, int]  # the census, by place; sums to frame_cnt
+    errors_lost: int = 0
+    backlog_dropped: int = 0  # datagrams beyond SendLimits.backlog_bytes
+    rx_ring_produced: int = 0
+    completion_ring_produced: int = 0
+    kernel_rx_dropped: int = 0
+    kernel_rx_invalid_descs: int = 0
+    kernel_tx_invalid_descs: int = 0
+    kernel_rx_ring_full: int = 0
+    kernel_fill_ring_empty: int = 0
+    kernel_tx_ring_empty: int = 0
+    frame_cnt: int = 0
+    queue_cnt: int = 0
+    zerocopy: int = 0
+
+    @property
+    def total(self) -> LaneStats:
+        """The sum over all lanes."""
+        lanes = self.lanes.values()
+        return LaneStats(
+            **{
+                f.name: sum(getattr(lane, f.name) for lane in lanes)
+                for f in fields(LaneStats)
+            }
+        )
+
+
+def from_native(
+    values: dict[str, Any],
+    *,
+    lane_names: Sequence[str],
+    drop_names: Sequence[str],
+    frame_state_names: Sequence[str],
+    backlog_dropped: int,
+) -> Stats:
+    """Make `Stats` of what `_native.read_stats` returned."""
+    rest = dict(values)
+    lanes = [LaneStats(**lane) for lane in rest.pop("lane")]
+    drops = dict(zip(drop_names, rest.pop("drop"), strict=True))
+    drops.pop("none", None)
+    frames = dict(zip(frame_state_names, rest.pop("frames"), strict=True))
+    return Stats(
+        lanes=MappingProxyType(dict(zip(lane_names, lanes, strict=True))),
+        drops=MappingProxyType(drops),
+        frames=MappingProxyType(frames),
+        backlog_dropped=backlog_dropped,
+        **rest,
+    )

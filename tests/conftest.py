@@ -1,0 +1,78 @@
+"""Rules for all tests: which skips are allowed, and which quicxdp is under test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import quicxdp
+from quicxdp.datapath import Datapath, open_datapaths
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+NO_SKIPS = os.environ.get("QUICXDP_NO_SKIPS") == "1"
+
+
+def pytest_configure() -> None:
+    """Make sure that a run meant for another build really tests that one."""
+    expected = os.environ.get("QUICXDP_EXPECT_PACKAGE")
+    tested = Path(quicxdp.__file__).parent
+    if expected and tested != Path(expected):
+        raise pytest.UsageError(f"quicxdp comes from {tested}, expected {expected}")
+
+
+@pytest.fixture(autouse=True)
+def _no_datapath_stays_open() -> Iterator[None]:
+    """Fail a test that leaks descriptors and frames, here and not in a later one."""
+    yield
+    left, leaked = [], open_datapaths()
+    for datapath in leaked:
+        left.append(repr(datapath))
+        datapath.close()
+    assert left == []
+
+
+@pytest.fixture(autouse=True)
+def _frames_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test after which a frame has no owner, or two."""
+    close, wrong = Datapath.close, []
+
+    def check_and_close(self: Datapath) -> None:
+        if not (self.closed or self._owner.forked):
+            stats = self.stats()
+            if sum(stats.frames.values()) != stats.frame_cnt or stats.frames["lent"]:
+                wrong.append((repr(self), dict(stats.frames), stats.frame_cnt))
+        close(self)
+
+    monkeypatch.setattr(Datapath, "close", check_and_close)
+    yield
+    assert wrong == []
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (QUICXDP_NO_SKIPS=1: this run allows no skips)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skipped tests into failed ones where none may be skipped."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[
+    None, pytest.CollectReport, pytest.CollectReport
+]:
+    """Turn skipped modules into failed ones where none may be skipped."""
+    report = yield
+    _refuse_skip(report)
+    return report

@@ -1,0 +1,136 @@
+"""Event loops to run tests on, and certificates for QUIC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import gc
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+T = TypeVar("T")
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+# Nothing here takes a fraction of this; it turns a hang into a failure.
+PATIENCE_S = 10
+
+
+def descriptors() -> set[str]:
+    """Return what this process has open, as far as a leak would show."""
+    names = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
+            names.add(f"{fd.name} -> {fd.readlink()}")
+    return names
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loops_have_run_once() -> None:
+    """Let uvloop open the pipe that it keeps for the life of the process."""
+    for make in LOOPS.values():
+        with asyncio.Runner(loop_factory=make) as runner:
+            runner.run(asyncio.sleep(0))
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_stays_open() -> Iterator[None]:
+    """Fail a test that opens more than it closes."""
+    before = descriptors()
+    yield
+    left = descriptors() - before
+    if left:
+        # Perhaps only garbage so far.
+        gc.collect()
+        left = descriptors() - before
+    assert left == set()
+
+
+class Run:
+    """Runs a coroutine to its end on one kind of loop; call it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reported: list[dict[str, Any]] = []
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
+        """Run, and fail if the loop was told of an exception that nobody expects."""
+        with asyncio.Runner(debug=debug, loop_factory=LOOPS[self.name]) as runner:
+            runner.get_loop().set_exception_handler(
+                lambda _, context: self.reported.append(context)
+            )
+            return runner.run(asyncio.wait_for(coroutine, PATIENCE_S))
+
+    def take_reported(self) -> list[dict[str, Any]]:
+        """Return what the loop's exception handler was given, as expected."""
+        reported, self.reported = self.reported, []
+        return reported
+
+
+@pytest.fixture(params=list(LOOPS))
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Run coroutines on asyncio's loop, and again on uvloop's."""
+    runner = Run(request.param)
+    yield runner
+    assert runner.reported == []
+
+
+@pytest.fixture
+def run_asyncio() -> Iterator[Run]:
+    """Run coroutines on asyncio's loop only, where the loop makes no difference."""
+    runner = Run("asyncio")
+    yield runner
+    assert runner.reported == []
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a self-signed certificate for localhost; return its file and its key's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    x509.DNSName("localhost"),
+                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                    x509.IPAddress(ipaddress.ip_address("::1")),
+                ]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("certificate")
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert_path, key_path

@@ -1,0 +1,649 @@
+# ruff: noqa: ANN401  (transports and protocols of any kind)
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
+from aioquic.quic.packet import encode_quic_version_negotiation
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import quicxdp
+from quicxdp.clock import Clock
+from quicxdp.server import ConnectionTable, QuicServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.conftest import Run
+
+CLIENT_ADDR = ("::ffff:192.0.2.1", 4000, 0, 0)
+
+
+@pytest.fixture
+def server_configuration(certificate: tuple[Path, Path]) -> QuicConfiguration:
+    """Return what a server needs."""
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["test"])
+    configuration.load_cert_chain(*certificate)
+    return configuration
+
+
+def client_configuration() -> QuicConfiguration:
+    """Return what a client needs; the certificate is not the point here."""
+    return QuicConfiguration(
+        is_client=True, alpn_protocols=["test"], verify_mode=ssl.CERT_NONE
+    )
+
+
+class FakeTransport(asyncio.DatagramTransport):
+    """Keeps what is sent; its clock is never looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[bytes, Any]] = []
+        self.clock = Clock(lambda: None)
+        self.closed = False
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Keep it."""
+        self.sent.append((data, addr))
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def take(self) -> list[tuple[bytes, Any]]:
+        """Return and forget what was sent."""
+        sent, self.sent = self.sent, []
+        return sent
+
+
+class Counting(QuicConnectionProtocol):
+    """Counts what is asked of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.transmits = 0
+        self.events: list[QuicEvent] = []
+
+    def transmit(self) -> None:
+        """Count."""
+        self.transmits += 1
+        super().transmit()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        """Keep."""
+        self.events.append(event)
+
+
+class Peer:
+    """A client without I/O, whose datagrams the test carries itself."""
+
+    def __init__(self, number: int) -> None:
+        self.quic = QuicConnection(configuration=client_configuration())
+        self.addr = ("::ffff:192.0.2.1", 4000 + number, 0, 0)
+        self.quic.connect(("::ffff:192.0.2.200", 443, 0, 0), now=0.0)
+
+    def send(self) -> list[tuple[bytes, Any]]:
+        """Return what the client wants to send, as the server receives it."""
+        return [(data, self.addr) for data, _ in self.quic.datagrams_to_send(now=0.0)]
+
+    def receive(self, datagrams: list[tuple[bytes, Any]]) -> None:
+        """Take from the server's datagrams those for this client."""
+        for data, addr in datagrams:
+            if addr == self.addr:
+                self.quic.receive_datagram(data, ("::ffff:192.0.2.200", 443, 0, 0), 0.0)
+
+
+def make_server(
+    configuration: QuicConfiguration, create_protocol: Callable[..., Any] = Counting, **kw: Any
+) -> tuple[QuicServer, FakeTransport]:
+    """Return a server on a fake transport."""
+    server = QuicServer(configuration=configuration, create_protocol=create_protocol, **kw)
+    transport = FakeTransport()
+    server.connection_made(transport)
+    return server, transport
+
+
+def connect_all(server: QuicServer, transport: FakeTransport, peers: list[Peer]) -> None:
+    """Carry datagrams, always in one batch, until all handshakes are done."""
+    for _ in range(5):
+        server.datagrams_received([datagram for peer in peers for datagram in peer.send()])
+        sent = transport.take()
+        for peer in peers:
+            peer.receive(sent)
+
+
+def protocols(server: QuicServer) -> set[Any]:
+    """Return the connections that the server knows."""
+    return set(server._table.values())
+
+
+def test_a_batch_is_sorted_by_connection_and_each_transmits_once(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Twenty datagrams of one connection are one pass over its streams, not twenty."""
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration)
+        peers = [Peer(number) for number in range(10)]
+        connect_all(server, transport, peers)
+        assert server.connection_cnt == 10
+        for protocol in protocols(server):
+            protocol.transmits = 0
+            protocol.events.clear()
+
+        for peer in peers:
+            peer.quic.send_stream_data(0, bytes(8000))
+        flights = [peer.send() for peer in peers]
+        assert all(len(flight) > 5 for flight in flights)
+        # Interleaved, as they come over a wire.
+        batch = [datagram for turn in zip(*flights, strict=True) for datagram in turn]
+        server.datagrams_received(batch)
+
+        for protocol in protocols(server):
+            assert protocol.transmits == 1
+            received = [e for e in protocol.events if isinstance(e, StreamDataReceived)]
+            assert b"".join(event.data for event in received) == bytes(8000)
+
+    run_asyncio(main())
+
+
+def test_a_connection_that_is_new_in_a_batch_transmits_once_too(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """A client hello may take two datagrams; answering each wastes a flight."""
+
+    async def main() -> None:
+        server, _ = make_server(server_configuration)
+        peer = Peer(0)
+        first = peer.send()
+        server.datagrams_received(first * 3)
+
+        (protocol,) = protocols(server)
+        assert protocol.transmits == 1
+
+    run_asyncio(main())
+
+
+def test_a_protocol_that_overrides_datagram_received_gets_every_datagram(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """User subclasses run unchanged, whatever they override."""
+
+    class Own(Counting):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.datagrams = 0
+
+        def datagram_received(self, data: Any, addr: Any) -> None:
+            self.datagrams += 1
+            super().datagram_received(data, addr)
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration, Own)
+        peer = Peer(0)
+        connect_all(server, transport, [peer])
+        (protocol,) = protocols(server)
+        before = protocol.datagrams
+        peer.quic.send_stream_data(0, bytes(8000))
+        flight = peer.send()
+        server.datagrams_received(flight)
+        assert protocol.datagrams == before + len(flight) > before + 5
+        assert any(isinstance(event, StreamDataReceived) for event in protocol.events)
+
+    run_asyncio(main())
+
+
+def test_datagrams_outside_a_batch_are_fed_at_once(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Somebody may call the protocol himself, as aioquic's own tests do."""
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration)
+        peer = Peer(0)
+        connect_all(server, transport, [peer])
+        (protocol,) = protocols(server)
+        peer.quic.send_stream_data(0, b"hello")
+        for data, addr in peer.send():
+            protocol.datagram_received(data, addr)
+        assert any(isinstance(event, StreamDataReceived) for event in protocol.events)
+
+    run_asyncio(main())
+
+
+class NoScan(ConnectionTable):
+    """A table that refuses to be walked over."""
+
+    def _refuse(self) -> Any:
+        raise AssertionError("walked over all connections")
+
+    items = values = keys = __iter__ = _refuse  # type: ignore[assignment]
+
+
+def test_the_end_of_a_connection_looks_at_no_other_one(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """With 10,000 connections, aioquic's walk costs a millisecond for each that ends."""
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration)
+        server._table = NoScan()
+        server._protocols = server._table
+        peers = [Peer(number) for number in range(20)]
+        connect_all(server, transport, peers)
+        assert server.connection_cnt == 20
+        cid_cnt = len(server._table)
+
+        peers[7].quic.close()
+        server.datagrams_received(peers[7].send())
+        # The closing period ends by a timer.
+        for timer in transport.clock.due(2**63):
+            if timer.when() < asyncio.get_running_loop().time() + 30:
+                timer.fire()
+
+        assert server.connection_cnt == 19
+        assert len(server._table) < cid_cnt
+
+    run_asyncio(main())
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "remove", "forget", "clear"]),
+        st.integers(0, 9),
+        st.integers(0, 3),
+    )
+)
+
+
+@given(operations)
+def test_the_table_knows_the_same_both_ways(operations: list[tuple[str, int, int]]) -> None:
+    """A connection ID that is left behind routes packets to a dead connection."""
+    table = ConnectionTable()
+    model: dict[bytes, Any] = {}
+    owners: list[Any] = [object() for _ in range(4)]
+    for operation, cid_number, owner_number in operations:
+        cid, owner = b"cid%d" % cid_number, owners[owner_number]
+        if operation == "add":
+            table[cid] = model[cid] = owner
+        elif operation == "remove" and cid in model:
+            del table[cid], model[cid]
+        elif operation == "forget":
+            table.forget(owner)
+            model = {key: value for key, value in model.items() if value is not owner}
+        elif operation == "clear" and cid_number == 0:
+            table.clear()
+            model.clear()
+
+        assert dict(table) == model
+        assert table.connection_cnt == len({id(value) for value in model.values()})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.lists(st.binary(max_size=1500), max_size=20))
+def test_any_bytes_are_dropped_without_a_trace(
+    server_configuration: QuicConfiguration, datagrams: list[bytes]
+) -> None:
+    """Ports on the internet are sent garbage all day."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        reported: list[Any] = []
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        server, _ = make_server(server_configuration)
+        server.datagrams_received([(data, CLIENT_ADDR) for data in datagrams])
+        assert reported == []
+        assert server.connection_cnt == 0
+
+    asyncio.run(main())
+
+
+def test_mutilated_datagrams_of_a_real_client_do_no_harm(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Cut or with a flipped byte: the connection goes on."""
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration)
+        peer = Peer(0)
+        connect_all(server, transport, [peer])
+        peer.quic.send_stream_data(0, b"hello", end_stream=True)
+        ((data, addr),) = peer.send()
+        for position in range(len(data)):
+            flipped = bytearray(data)
+            flipped[position] ^= 0x41
+            batch = [(bytes(flipped), addr), (data[:position], addr)]
+            server.datagrams_received(batch)
+        server.datagrams_received([(data, addr)])
+        (protocol,) = protocols(server)
+        assert [e for e in protocol.events if isinstance(e, ConnectionTerminated)] == []
+        (event,) = [e for e in protocol.events if isinstance(e, StreamDataReceived)]
+        assert event.data == b"hello"
+
+    run_asyncio(main())
+
+
+def test_a_version_negotiation_packet_is_never_answered(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Two servers would answer each other for ever."""
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration)
+        packet = encode_quic_version_negotiation(
+            source_cid=bytes(8), destination_cid=bytes(8), supported_versions=[1]
+        )
+        server.datagrams_received([(packet + bytes(1200), CLIENT_ADDR)])
+        assert transport.take() == []
+
+    run_asyncio(main())
+
+
+def test_a_connection_that_fails_is_reported_and_the_rest_of_the_batch_is_served(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """One client must not be able to cost the others their packets."""
+
+    class Failing(Counting):
+        made = 0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            Failing.made += 1
+            if Failing.made == 2:
+                raise LookupError
+
+        def quic_event_received(self, event: QuicEvent) -> None:
+            super().quic_event_received(event)
+            if isinstance(event, StreamDataReceived) and event.data == b"fail":
+                raise IndexError
+
+    async def main() -> None:
+        server, transport = make_server(server_configuration, Failing)
+        peers = [Peer(number) for number in range(4)]
+        server.datagrams_received([datagram for peer in peers for datagram in peer.send()])
+        assert server.connection_cnt == 3
+        for peer in peers:
+            peer.receive(transport.sent)
+        transport.take()
+        connect_all(server, transport, [peers[0], peers[2], peers[3]])
+
+        peers[0].quic.send_stream_data(0, b"fail")
+        peers[2].quic.send_stream_data(0, b"work")
+        server.datagrams_received(peers[0].send() + peers[2].send())
+        received = [
+            event.data
+            for protocol in protocols(server)
+            for event in protocol.events
+            if isinstance(event, StreamDataReceived)
+        ]
+        assert sorted(received) == [b"fail", b"work"]
+
+    run_asyncio(main())
+    errors = [type(context["exception"]) for context in run_asyncio.take_reported()]
+    assert errors == [LookupError, IndexError]
+
+
+# ---- Over real sockets ----
+
+
+def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with what came."""
+
+    async def answer() -> None:
+        writer.write(await reader.read())
+        writer.write_eof()
+
+    tasks.add(task := asyncio.ensure_future(answer()))
+    task.add_done_callback(tasks.discard)
+
+
+tasks: set[asyncio.Future[None]] = set()
+
+
+async def ask(client: Any, data: bytes) -> bytes:
+    """Send *data* on a new stream and return the answer."""
+    reader, writer = await client.create_stream()
+    writer.write(data)
+    writer.write_eof()
+    answer: bytes = await reader.read()
+    return answer
+
+
+async def serve(configuration: QuicConfiguration, **kwargs: Any) -> tuple[QuicServer, int]:
+    """Start a server on loopback; return it and its port."""
+    kwargs.setdefault("stream_handler", echo)
+    server = await quicxdp.serve("::1", 0, configuration=configuration, **kwargs)
+    return server, server.transport.get_extra_info("sockname")[1]
+
+
+def connect(port: int, **kwargs: Any) -> Any:
+    """Connect to a server on loopback."""
+    return quicxdp.connect("::1", port, configuration=client_configuration(), **kwargs)
+
+
+@pytest.mark.parametrize("io", ["socket", "asyncio"])
+@pytest.mark.parametrize("retry", [False, True])
+def test_streams_carry_data_both_ways(
+    run: Run, server_configuration: QuicConfiguration, io: str, *, retry: bool
+) -> None:
+    """The whole path, with and without address validation, on every lane and loop."""
+
+    async def main() -> None:
+        server, port = await serve(server_configuration, io=io, retry=retry)
+        async with connect(port, io=io) as client:
+            questions = [b"%d" % number * 3000 for number in range(8)]
+            answers = await asyncio.gather(*(ask(client, data) for data in questions))
+            assert answers == questions
+            assert server.connection_cnt == 1
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("io", ["socket", "asyncio"])
+def test_no_connection_uses_the_loops_timers(
+    run_asyncio: Run,
+    server_configuration: QuicConfiguration,
+    monkeypatch: pytest.MonkeyPatch,
+    io: str,
+) -> None:
+    """aioquic sets one with nearly every packet: 275,319 on a 50 MB download."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        calls: list[str] = []
+        call_at = loop.call_at
+
+        def note(when: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+            calls.append(callback.__qualname__)
+            return call_at(when, callback, *args, **kwargs)
+
+        server, port = await serve(server_configuration, io=io)
+        async with connect(port, io=io) as client:
+            monkeypatch.setattr(loop, "call_at", note)
+            assert await ask(client, bytes(300_000)) == bytes(300_000)
+            clocks = [client._transport.clock, server.transport.clock]
+            # The idle timeout and the like: the timers are there.
+            assert all(len(clock) >= 1 for clock in clocks)
+        monkeypatch.undo()
+        server.close()
+        await server.wait_closed()
+        assert [call for call in calls if "QuicConnectionProtocol" in call] == []
+        if io == "socket":
+            assert calls == []
+
+    run_asyncio(main())
+
+
+def test_many_clients_at_once(run: Run, server_configuration: QuicConfiguration) -> None:
+    """Each gets its own answer."""
+
+    async def one(port: int, number: int) -> bytes:
+        async with connect(port) as client:
+            return await ask(client, b"client %d" % number)
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        answers = await asyncio.gather(*(one(port, number) for number in range(20)))
+        assert answers == [b"client %d" % number for number in range(20)]
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+def test_closing_tells_the_clients(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """They need not wait for their idle timeout; and the port is free at once."""
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port) as client:
+            server.close()
+            await client.wait_closed()
+            await server.wait_closed()
+            again, _ = await serve(server_configuration)
+            again.close()
+            await again.wait_closed()
+
+    run(main())
+
+
+def test_connections_of_a_closed_server_still_come_to_their_end(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Whoever waits for a connection's end must not wait for ever."""
+    made: list[QuicConnectionProtocol] = []
+
+    class Kept(QuicConnectionProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    async def main() -> None:
+        server, port = await serve(server_configuration, create_protocol=Kept)
+        async with connect(port):
+            server.close()
+            await server.wait_closed()
+            await made[0].wait_closed()
+
+    run(main())
+
+
+def test_draining_waits_for_connections_and_takes_no_new_ones(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """A restart without cutting anybody off."""
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port) as client:
+            draining = asyncio.ensure_future(server.drain(60.0))
+            await asyncio.sleep(0)
+            assert await ask(client, b"still here") == b"still here"
+            late = Peer(0)
+            before = server.connection_cnt
+            server.datagrams_received([(data, CLIENT_ADDR) for data, _ in late.send()])
+            assert server.connection_cnt == before
+            assert not draining.done()
+        assert await draining == 0
+
+    run(main())
+
+
+def test_draining_ends_when_its_time_is_over(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Who does not leave is closed, and counted."""
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port) as client:
+            assert await server.drain(0.0) == 1
+            await client.wait_closed()
+
+    run(main())
+
+
+def test_draining_an_idle_server_is_closing_it(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Nothing to wait for."""
+
+    async def main() -> None:
+        server, _ = await serve(server_configuration)
+        assert await server.drain(60.0) == 0
+
+    run(main())
+
+
+def test_a_client_protocol_may_override_everything(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """On the client's side too."""
+
+    class Own(QuicConnectionProtocol):
+        datagrams = 0
+        transport_seen: Any = None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            Own.transport_seen = transport
+            super().connection_made(transport)
+
+        def datagram_received(self, data: Any, addr: Any) -> None:
+            Own.datagrams += 1
+            super().datagram_received(data, addr)
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port, create_protocol=Own) as client:
+            assert await ask(client, b"hello") == b"hello"
+            assert client._transport is Own.transport_seen
+        assert Own.datagrams > 2
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+def test_a_client_may_choose_its_port_and_learn_its_lane(
+    run: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Firewalls want the first, people the second."""
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port) as client:
+            first = client._transport.get_extra_info("sockname")[1]
+        async with connect(port, local_port=first) as client:
+            assert client._transport.get_extra_info("sockname")[1] == first
+            assert client._transport.get_extra_info("quicxdp").io is quicxdp.Io.SOCKET
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+def test_a_client_of_a_silent_port_times_out_and_leaves_nothing(run: Run) -> None:
+    """The idle timeout is the connection's, on our clock."""
+
+    async def main() -> None:
+        configuration = client_configuration()
+        configuration.idle_timeout = 0.05
+        with pytest.raises(ConnectionError):
+            async with quicxdp.connect("::1", 9, configuration=configuration):
+                raise AssertionError("nobody is there")
+
+    run(main())
