@@ -1,0 +1,313 @@
+"""From facts about the machine to what would happen: the doctor's reasoning.
+
+`diagnose` puts the rule table (quicxdp.lanes) together with what stands in the way of
+the lane it picks: `lanes` alone says what to try first, and trying is what the doctor
+must not do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import quicxdp
+from quicxdp import lanes
+from quicxdp.config import Io
+from quicxdp.lanes import Device, DeviceKind, Lane
+
+from . import host_facts, netlink_links
+from .exits import CommandError
+from .netlink_links import Link, XdpFeatures, XdpMode
+
+if TYPE_CHECKING:
+    from .host_facts import Host
+
+SCHEMA = 1
+
+# native/src/datapath/afxdp_sizes.c: one queue, 256 frames each way of 2048 bytes.
+_FRAMES_BYTES_MIN = 1 << 20
+_FRAMES_BYTES_GOOD = 32 << 20
+# A frame is a page, less headroom and what the kernel puts behind; above, drivers refuse
+# native XDP or the packets do not fit a buffer of ours.
+_MTU_BYTES_MAX = 3498
+
+_FIREWALL = (
+    "Packets that AF_XDP takes pass no firewall: nftables, iptables, conntrack and "
+    "rp_filter do not see them.  Everything else on the interface still does."
+)
+_NO_ZERO_COPY = (
+    "the driver offers zero-copy; this version binds in copy mode all the same"
+)
+_VIRTIO = (
+    "the virtual machine's host has offloads on that native XDP needs off, and offers "
+    "no way to turn them off"
+)
+_NIC_COST = (
+    "attaching may reset the link for a moment and turns off large receive offload for "
+    "all traffic of the interface"
+)
+_SOFTWARE_COST = (
+    "attaching turns off the segmentation offloads of the other end: TCP that passes "
+    "through becomes several times slower"
+)
+
+
+class NativeXdp(Enum):
+    """Whether the driver would take a program, as far as can be known without trying."""
+
+    NO = "no"
+    PERHAPS = "perhaps"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What the doctor says about one interface."""
+
+    link: Link
+    kind: str
+    driver: str
+    rx_queue_cnt: int
+    native_xdp: NativeXdp
+    blockers: tuple[str, ...]
+    notes: tuple[str, ...]
+    choice: Lane
+
+    @property
+    def attached_text(self) -> str:
+        """The program that is attached, in words."""
+        if self.link.xdp_mode is None:
+            return ""
+        mode = _mode(self.link.xdp_mode)
+        return f"program {self.link.xdp_program_id} is attached ({mode})"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the element of "interfaces"."""
+        link = self.link
+        features = link.xdp_features
+        attached = None
+        if link.xdp_mode is not None:
+            attached = {"mode": _mode(link.xdp_mode), "program_id": link.xdp_program_id}
+        return {
+            "name": link.name,
+            "kind": self.kind,
+            "driver": self.driver,
+            "is_up": link.is_up,
+            "mtu_bytes": link.mtu_bytes,
+            "rx_queue_cnt": self.rx_queue_cnt,
+            "tx_queue_cnt": link.tx_queue_cnt,
+            "attached": attached,
+            "native_xdp": self.native_xdp.value,
+            "zero_copy_offered": (
+                None if features is None else bool(features & XdpFeatures.XSK_ZEROCOPY)
+            ),
+            "blockers": list(self.blockers),
+            "notes": list(self.notes),
+            "choice": {
+                "io": self.choice.io.value,
+                "reason": self.choice.reason,
+                "tx": "xdp"
+                if self.choice.io is Io.XDP and not self.choice.tx_socket
+                else "asyncio"
+                if self.choice.io is Io.ASYNCIO
+                else "socket",
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that the doctor says."""
+
+    versions: dict[str, str | None]
+    host: Host
+    native_works: bool
+    native_reason: str
+    choice: Lane
+    interfaces: tuple[Interface, ...]
+    advice: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that --json prints; `quicxdp doctor --help` explains it."""
+        host = self.host
+        return {
+            "schema": SCHEMA,
+            "versions": self.versions,
+            "native": {"works": self.native_works, "reason": self.native_reason},
+            "host": {
+                "kernel": host.kernel,
+                "machine": host.machine,
+                "cpu_cnt": host.cpu_cnt,
+                "udp_gso": host.udp_gso,
+                "udp_gro": host.udp_gro,
+                "ipv6": host.ipv6,
+                "rmem_max_bytes": host.rmem_max_bytes,
+                "wmem_max_bytes": host.wmem_max_bytes,
+                "capabilities": sorted(c.name for c in host.capabilities),
+                "missing_capabilities": [c.name for c in host.missing],
+                "memlock_bytes": host.memlock_bytes,
+            },
+            "choice": {"io": self.choice.io.value, "reason": self.choice.reason},
+            "interfaces": [item.as_json() for item in self.interfaces],
+            "advice": list(self.advice),
+        }
+
+
+async def probe() -> Lane:
+    """Open and close an endpoint on loopback: does the C datapath really work here?"""
+    transport, _ = await quicxdp.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    )
+    info = transport.get_extra_info("quicxdp")
+    transport.close()
+    await asyncio.sleep(0)
+    return Lane(info.io, info.reason)
+
+
+def diagnose(
+    interface: str | None, probed: Lane, versions: dict[str, str | None]
+) -> Diagnosis:
+    """Look at the machine and at *interface*, or at all of them.
+
+    Raises:
+        CommandError: there is no such interface.
+    """
+    try:
+        links = netlink_links.links()
+    except OSError as error:
+        raise CommandError(f"the kernel does not list its interfaces: {error}") from error
+    if interface is not None:
+        links = [link for link in links if link.name == interface]
+        if not links:
+            raise CommandError(
+                f"there is no interface {interface!r} in this network namespace; see "
+                f"`ip -brief link`"
+            )
+    host = host_facts.look()
+    unavailable = probed.reason if probed.io is Io.ASYNCIO else ""
+    interfaces = tuple(
+        judge(
+            link,
+            lanes.inspect(link.name),
+            host,
+            unavailable=unavailable,
+            rx_queue_cnt=host_facts.rx_queue_cnt(link.name),
+            virtio_forbids=host_facts.virtio_forbids_xdp(link.name, link.index),
+        )
+        for link in links
+    )
+    return Diagnosis(
+        versions=versions,
+        host=host,
+        native_works=not unavailable,
+        native_reason=unavailable,
+        choice=probed,
+        interfaces=interfaces,
+        advice=tuple(_advice(host, unavailable, interfaces)),
+    )
+
+
+def judge(
+    link: Link,
+    device: Device,
+    host: Host,
+    *,
+    unavailable: str,
+    rx_queue_cnt: int | None,
+    virtio_forbids: bool,
+) -> Interface:
+    """Say what io="auto" would do with one interface."""
+    native, blockers = _native(link, device, virtio_forbids=virtio_forbids)
+    if link.xdp_mode is not None:
+        blockers.append(
+            "another XDP program is attached; it is never replaced (`ip link show` "
+            "names it)"
+        )
+    if host.missing:
+        names = ", ".join(c.name for c in host.missing)
+        blockers.append(f"this process lacks {names}")
+    lockable = host.lockable_bytes
+    if lockable is not None and lockable < _FRAMES_BYTES_MIN:
+        blockers.append(f"only {lockable} bytes may be locked; frames need 1 MiB")
+    if link.mtu_bytes > _MTU_BYTES_MAX and device.kind is not DeviceKind.LOOPBACK:
+        blockers.append(f"an MTU above {_MTU_BYTES_MAX} is more than native XDP takes")
+    wish = _wish(device, unavailable)
+    choice = wish
+    if wish.io is Io.XDP and blockers:
+        choice = Lane(Io.SOCKET, f"AF_XDP would not be possible: {blockers[0]}")
+    return Interface(
+        link=link,
+        kind=device.kind.value,
+        driver=device.driver,
+        rx_queue_cnt=rx_queue_cnt or link.rx_queue_cnt,
+        native_xdp=native,
+        blockers=tuple(blockers),
+        notes=tuple(_notes(link, device, native)),
+        choice=choice,
+    )
+
+
+def _wish(device: Device, unavailable: str) -> Lane:
+    """What the rule table would try first."""
+    if unavailable:
+        return Lane(Io.ASYNCIO, unavailable)
+    rule = lanes.RULES[device.kind]
+    reason = f"{device.name} {rule.reason}"
+    if rule.xdp:
+        return Lane(Io.XDP, reason, device.name, rule.tx_socket)
+    return Lane(Io.SOCKET, reason)
+
+
+def _native(
+    link: Link, device: Device, *, virtio_forbids: bool
+) -> tuple[NativeXdp, list[str]]:
+    if device.kind is DeviceKind.LOOPBACK:
+        return NativeXdp.NO, ["loopback has no native XDP"]
+    if link.xdp_features is None:
+        return NativeXdp.UNKNOWN, []
+    if not link.xdp_features & XdpFeatures.REDIRECT:
+        return NativeXdp.NO, [f"the driver {device.driver or 'here'} has no native XDP"]
+    if device.driver == "virtio_net" and virtio_forbids:
+        return NativeXdp.NO, [_VIRTIO]
+    return NativeXdp.PERHAPS, []
+
+
+def _notes(link: Link, device: Device, native: NativeXdp) -> list[str]:
+    notes = []
+    if native is not NativeXdp.NO:
+        notes.append(_NIC_COST if device.kind is DeviceKind.NIC else _SOFTWARE_COST)
+    features = link.xdp_features
+    if features is not None and features & XdpFeatures.XSK_ZEROCOPY:
+        notes.append(_NO_ZERO_COPY)
+    return notes
+
+
+def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> list[str]:
+    advice = [_FIREWALL]
+    if unavailable:
+        advice.append(
+            "Without the C extension datagrams go one by one: install a C compiler and "
+            "build quicxdp again."
+        )
+    if host.missing:
+        advice.append(
+            "AF_XDP without root: setpriv --inh-caps=+net_raw,+net_admin,+bpf "
+            "--ambient-caps=+net_raw,+net_admin,+bpf COMMAND, or AmbientCapabilities="
+            "CAP_NET_RAW CAP_NET_ADMIN CAP_BPF in a systemd unit."
+        )
+    lockable = host.lockable_bytes
+    if lockable is not None and lockable < _FRAMES_BYTES_GOOD:
+        advice.append(
+            "Without CAP_IPC_LOCK the limit on locked memory makes AF_XDP's buffers "
+            "smaller; LimitMEMLOCK=64M in a systemd unit, or CAP_IPC_LOCK, gives them "
+            "their size."
+        )
+    if any(item.choice.io is Io.XDP for item in interfaces):
+        advice.append("Name the interface to use AF_XDP: quicxdp serve --interface NAME.")
+    return advice
+
+
+def _mode(mode: XdpMode) -> str:
+    return mode.name.lower()

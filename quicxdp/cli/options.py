@@ -1,0 +1,73 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING
+
+from quicxdp.config import Io
+
+from .exits import StartError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+LOOPS = ("auto", "asyncio", "uvloop")
+_PORT_MAX = 65535
+_SECONDS_MAX = 1e6
+
+
+def add_io_options(parser: argparse.ArgumentParser) -> None:
+    """Add --io and --interface."""
+    parser.add_argument(
+        "--io",
+        type=Io,
+        choices=list(Io),
+        default=Io.AUTO,
+        metavar="LANE",
+        help="how datagrams travel: auto, socket (batched), xdp (needs --interface) or "
+        "asyncio (default: auto; `quicxdp doctor` explains the choice)",
+    )
+    parser.add_argument(
+        "--interface",
+        metavar="NAME",
+        help="network interface that AF_XDP may attach to; attaching can reset its link",
+    )
+
+
+def port_number(text: str) -> int:
+    """Read a port for argparse."""
+    if not text.isascii() or not text.isdigit() or int(text) > _PORT_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port; a port is 0 to {_PORT_MAX}"
+        )
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a duration for argparse: neither negative, nor infinite, nor NaN."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def new_event_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of that name; None stands for asyncio's own."""
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415  (optional)
+    except ImportError:
+        if name == "auto":
+            return None
+        raise StartError(
+            "uvloop is not installed; pip install uvloop, or leave --loop out"
+        ) from None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

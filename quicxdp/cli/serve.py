@@ -1,0 +1,326 @@
+"""`quicxdp serve`: files of a folder over HTTP/3."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import logging
+import signal
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aioquic.h3.connection import H3_ALPN, ErrorCode
+from aioquic.quic.configuration import QuicConfiguration
+
+import quicxdp
+from quicxdp.errors import QuicxdpError
+
+from . import banner, logs, startup, stats_file
+from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
+from .exits import ExitCode, StartError
+from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol, ServerState
+from .help import Formatter
+from .options import LOOPS, add_io_options, new_event_loop, port_number, seconds
+from .private_file import open_secrets_log
+from .responder import Responder
+from .signals import first_signal
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from quicxdp.server import QuicServer
+
+    from .certificate import ServerCertificate
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_HOSTS = ("127.0.0.1", "::1")
+DEFAULT_PORT = 4433
+_IDLE_TIMEOUT_S = 60.0
+_GRACE_S = 5.0
+
+_DESCRIPTION = """\
+Serve the files of a folder over HTTP/3: GET and HEAD, byte ranges, validators,
+index.html.  Hidden files and links that lead out of the folder are not served.
+"""
+_EPILOG = """\
+examples:
+  quicxdp cert                                    once: a certificate for this machine
+  quicxdp serve .                                 https://localhost:4433/
+  quicxdp serve public --host 192.0.2.1 --port 443 \\
+      --certfile fullchain.pem --keyfile privkey.pem
+  sudo quicxdp serve public --host 192.0.2.1 --interface eth1    over AF_XDP
+  quicxdp serve --bench-endpoint                  /1000000 answers a million bytes
+
+The first Ctrl-C or SIGTERM sends GOAWAY, lets answers under way finish (--grace), closes
+every connection and ends; the second ends the process at once.
+
+exit status: 0 stopped by a signal; 1 failed while serving; 2 wrong usage; 3 could not
+start (certificate, folder, address, interface)
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options to the command line."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve the files of a folder over HTTP/3",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=Formatter,
+    )
+    add = parser.add_argument
+    add("directory", nargs="?", type=Path, metavar="DIR", help="folder to serve")
+    add(
+        "--host",
+        action="append",
+        metavar="ADDRESS",
+        help="address or name to listen on; repeatable (default: 127.0.0.1 and ::1)",
+    )
+    add(
+        "--port",
+        type=port_number,
+        default=DEFAULT_PORT,
+        help="UDP port; 0 picks one (default: %(default)s)",
+    )
+    add(
+        "--certfile",
+        "--ssl-certfile",
+        type=Path,
+        metavar="PEM",
+        help=f"certificate and chain (default: {DIRECTORY / CERTIFICATE_NAME})",
+    )
+    add(
+        "--keyfile",
+        "--ssl-keyfile",
+        type=Path,
+        metavar="PEM",
+        help=f"its key (default: in --certfile, or {DIRECTORY / KEY_NAME})",
+    )
+    add_io_options(parser)
+    add(
+        "--listing",
+        "--index",
+        action="store_true",
+        help="list folders that have no index.html",
+    )
+    add(
+        "--bench-endpoint",
+        action="store_true",
+        help="GET /N answers N zero bytes; POST answers the length of what was sent",
+    )
+    add(
+        "--grace",
+        type=seconds,
+        default=_GRACE_S,
+        metavar="SECONDS",
+        help="how long answers under way may take after a stop (default: %(default)g)",
+    )
+    add(
+        "--log-level",
+        type=logs.LogLevel,
+        choices=list(logs.LogLevel),
+        default=logs.LogLevel.INFO,
+        metavar="LEVEL",
+        help="debug, info, warning or error (default: info)",
+    )
+    add("--access-log", action="store_true", help="print a line for every request")
+    add("--loop", choices=LOOPS, default="auto", help="event loop (default: %(default)s)")
+    add(
+        "--uvloop",
+        action="store_const",
+        const="uvloop",
+        dest="loop",
+        help="--loop uvloop",
+    )
+    add(
+        "--secrets-log",
+        type=Path,
+        metavar="FILE",
+        help="write TLS secrets for Wireshark to this new file; whoever has it can read "
+        "everything",
+    )
+    add(
+        "--stats-file",
+        type=Path,
+        metavar="FILE",
+        help="write the counters there as JSON on SIGUSR1 and at the end",
+    )
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal asks to stop."""
+    if options.directory is None and not options.bench_endpoint:
+        options.usage_error("name a folder to serve, or --bench-endpoint")
+    logs.set_up(options.log_level, access=options.access_log)
+    with ExitStack() as stack:
+        server = _Server.prepare(options, stack)
+        with asyncio.Runner(loop_factory=new_event_loop(options.loop)) as runner:
+            runner.run(server.serve())
+    return ExitCode.OK
+
+
+@dataclass(slots=True)
+class _Server:
+    """Everything between a checked command line and the last closed connection."""
+
+    options: argparse.Namespace
+    certificate: ServerCertificate
+    configuration: QuicConfiguration
+    state: ServerState
+    endpoints: list[QuicServer] = field(default_factory=list)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def prepare(cls, options: argparse.Namespace, stack: ExitStack) -> _Server:
+        """Open and check all files, so that what is wrong with them is said first."""
+        loaded = startup.load_certificate(options)
+        root = None
+        if options.directory is not None:
+            root = stack.enter_context(startup.open_root(options.directory))
+        configuration = QuicConfiguration(
+            is_client=False,
+            alpn_protocols=list(H3_ALPN),
+            certificate=loaded.leaf,
+            certificate_chain=list(loaded.chain),
+            private_key=loaded.key,
+            idle_timeout=_IDLE_TIMEOUT_S,
+            max_stream_data=STREAM_WINDOW_BYTES,
+        )
+        if options.secrets_log is not None:
+            configuration.secrets_log_file = stack.enter_context(
+                open_secrets_log(options.secrets_log)
+            )
+            logger.warning(
+                "TLS secrets go to %s: whoever reads it can read all traffic of this run",
+                options.secrets_log,
+            )
+        responder = Responder(
+            root, with_listing=options.listing, with_bench=options.bench_endpoint
+        )
+        state = ServerState(
+            responder,
+            open_files_max=startup.raise_file_limit(),
+            server_name=f"quicxdp/{quicxdp.__version__}".encode(),
+        )
+        return cls(options, loaded, configuration, state)
+
+    async def serve(self) -> None:
+        """Listen, say so, wait for a signal, drain, close."""
+        try:
+            await self._listen()
+            # First, so that whoever has read the announcement may send signals.
+            with self._signals():
+                self._announce()
+                await self.stop.wait()
+                await self._drain()
+        finally:
+            self._write_stats()
+            for endpoint in self.endpoints:
+                endpoint.close()
+            for endpoint in self.endpoints:
+                await endpoint.wait_closed()
+
+    async def _listen(self) -> None:
+        port = self.options.port
+        for host in self.options.host or DEFAULT_HOSTS:
+            for address in await startup.addresses(host):
+                if (endpoint := await self._listen_on(address, port)) is not None:
+                    self.endpoints.append(endpoint)
+                    # All share one port, also when the kernel has picked it.
+                    port = port or _listener(endpoint).port
+
+    async def _listen_on(self, host: str, port: int) -> QuicServer | None:
+        try:
+            return await quicxdp.serve(
+                host,
+                port,
+                configuration=self.configuration,
+                create_protocol=functools.partial(H3ServerProtocol, state=self.state),
+                io=self.options.io,
+                interface=self.options.interface,
+            )
+        except QuicxdpError as error:
+            detail = error.strerror if isinstance(error, OSError) else str(error)
+            raise StartError(f"cannot serve on {host} port {port}: {detail}") from error
+        except OSError as error:
+            if self._may_do_without(host, error):
+                logger.warning("no server on %s: %s", host, error.strerror or error)
+                return None
+            raise StartError(startup.bind_failure(host, port, error)) from error
+
+    def _may_do_without(self, host: str, error: OSError) -> bool:
+        """Whether this is the default ::1 on a machine without IPv6."""
+        return (
+            self.options.host is None
+            and bool(self.endpoints)
+            and ":" in host
+            and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        )
+
+    def _announce(self) -> None:
+        what = str(self.options.directory) if self.options.directory else "no files"
+        if self.options.bench_endpoint:
+            what += " and the bench endpoint"
+        for line in banner.lines(
+            version=quicxdp.__version__,
+            what=what,
+            listeners=[_listener(endpoint) for endpoint in self.endpoints],
+            certificate=self.certificate,
+            ca_file=startup.find_ca(self.options.certfile, self.certificate),
+        ):
+            print(line, flush=True)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        with first_signal(lambda _number: self.stop.set()):
+            if self.options.stats_file is None:
+                yield
+                return
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, self._write_stats)
+            try:
+                yield
+            finally:
+                loop.remove_signal_handler(signal.SIGUSR1)
+
+    def _write_stats(self) -> None:
+        path = self.options.stats_file
+        if path is None or not self.endpoints:
+            return
+        try:
+            stats_file.write(path, [endpoint.transport for endpoint in self.endpoints])
+        except OSError as error:
+            # The counters matter less than the files that are being served.
+            logger.error("the counters cannot be written to %s: %s", path, error.strerror)  # noqa: TRY400
+
+    async def _drain(self) -> None:
+        connections = self.state.connections
+        logger.info(
+            "stopping: %d connections; once more to stop at once", len(connections)
+        )
+        self.state.is_draining = True
+        for connection in tuple(connections):
+            connection.begin_drain()
+        try:
+            async with asyncio.timeout(self.options.grace):
+                while not all(connection.is_idle for connection in connections):
+                    self.state.idle_changed.clear()
+                    await self.state.idle_changed.wait()
+        except TimeoutError:
+            busy = sum(not connection.is_idle for connection in connections)
+            logger.warning("%d connections cut off after %g s", busy, self.options.grace)
+        for connection in tuple(connections):
+            connection.close(ErrorCode.H3_NO_ERROR, "the server is stopping")
+
+
+def _listener(endpoint: QuicServer) -> banner.Listener:
+    transport = endpoint.transport
+    host, port = transport.get_extra_info("sockname")[:2]
+    info = transport.get_extra_info("quicxdp")
+    return banner.Listener(host, port, info.io.value, info.reason)

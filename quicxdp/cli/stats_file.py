@@ -1,0 +1,89 @@
+"""`quicxdp serve --stats-file FILE`: the counters of all listeners, as one JSON object.
+
+Written when SIGUSR1 asks for it and when the server stops.  The file is replaced as a
+whole, so a reader finds the old counters or the new ones and never a half.
+
+    {"listeners": [{"address": [...], "io": "xdp", "interface": "eth1", "reason": "..."}],
+     "lanes": {"xdp": {"rx_packets": ...}, ...}, "drops": {"fragment": ...}, ...
+     "rx_ring_produced": ..., "frames": {"free": ...}, ...}
+
+Lanes and drops are sums over the listeners.  What belongs to the interface (rings,
+frames, the kernel's own counters) is the same for each of them and stands there once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from quicxdp.info import EndpointInfo
+    from quicxdp.stats import Stats
+
+# Fields of Stats that each listener counts for itself; the rest is the interface's.
+_OWN_SUMS = ("errors_lost", "backlog_dropped")
+
+
+def _add(into: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        into[name] = into.get(name, 0) + count
+
+
+def _device_part(stats: Stats) -> dict[str, Any]:
+    own = {"lanes", "drops", *_OWN_SUMS}
+    names = [field.name for field in dataclasses.fields(stats) if field.name not in own]
+    part = {name: getattr(stats, name) for name in names}
+    return {**part, "frames": dict(stats.frames)}
+
+
+def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str, Any]:
+    """Return what the file says about *listeners*, pairs of bound address and info."""
+    lanes: dict[str, dict[str, int]] = {}
+    drops: dict[str, int] = {}
+    sums = dict.fromkeys(_OWN_SUMS, 0)
+    device: dict[str, Any] = {}
+    for _, info in listeners:
+        stats = info.stats()
+        for name, lane in stats.lanes.items():
+            _add(lanes.setdefault(name, {}), dataclasses.asdict(lane))
+        _add(drops, dict(stats.drops))
+        _add(sums, {name: getattr(stats, name) for name in _OWN_SUMS})
+        if not device or stats.queue_cnt:
+            device = _device_part(stats)
+    return {
+        "listeners": [
+            {
+                "address": list(address[:2]),
+                "io": info.io.value,
+                "interface": info.interface,
+                "reason": info.reason,
+            }
+            for address, info in listeners
+        ],
+        "lanes": lanes,
+        "drops": drops,
+        **sums,
+        **device,
+    }
+
+
+def write(path: Path, transports: Sequence[asyncio.BaseTransport]) -> None:
+    """Write the counters of *transports* to *path*.
+
+    Raises:
+        OSError: the folder does not exist or is not writable.
+    """
+    listeners = [
+        (transport.get_extra_info("sockname"), transport.get_extra_info("quicxdp"))
+        for transport in transports
+    ]
+    text = json.dumps(collect(listeners), indent=2) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
