@@ -1,0 +1,67 @@
+# quicxdp: the few commands that everything is done with.  `make` alone lists them.
+#
+# Every command first sets up what it needs and is missing (tools/setup.sh), so a fresh
+# Debian 12 or 13 machine needs no preparation beyond make itself.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON      ?= python3
+PY          := .venv/bin/python
+SETUP       := PYTHON=$(PYTHON) tools/setup.sh
+IO          ?= xdp
+PORT        ?= 4433
+SECONDS     ?= 20
+JOBS        := $(shell nproc 2>/dev/null || echo 2)
+C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
+
+.PHONY: help setup run test check format demo bench-datapath bench-transport fuzz clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+
+setup: ## install what is missing, make .venv, build the C extension
+	@$(SETUP)
+
+run: ## serve a sample folder over HTTP/3 on localhost (PORT=4433)
+	@$(SETUP)
+	@exec tools/run.sh $(PORT)
+
+test: ## all tests: C, Python, network namespaces, interop, sanitizers
+	@$(SETUP) net clients browser
+	@tools/test.sh
+
+check: ## formatters, linters, types, layers; changes nothing
+	@$(SETUP)
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
+	tools/tidy.sh
+	.venv/bin/pytest -q tests/test_layers.py
+
+format: ## let ruff and clang-format rewrite what they own
+	@$(SETUP)
+	.venv/bin/ruff format
+	.venv/bin/clang-format -i $(C_FILES)
+
+demo: ## two network namespaces, AF_XDP between real clients and our server (root)
+	@$(SETUP) net clients
+	@$(PY) tools/demo.py --io $(IO)
+
+bench-datapath: ## packets per second and CPU of the lanes, against bare rings (root)
+	@$(SETUP) net
+	@$(PY) bench/bench_datapath.py
+
+bench-transport: ## echo and aioquic on every transport, per CPU second (root)
+	@$(SETUP) net
+	@$(PY) bench/bench_transport.py
+
+fuzz: ## run each fuzz target for SECONDS=20
+	@$(SETUP) clang
+	@$(MAKE) --no-print-directory -C native fuzz SECONDS=$(SECONDS)
+
+clean: ## remove what builds and runs have made (not .venv)
+	@$(MAKE) --no-print-directory -C native clean
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f quicxdp/_native_ext*.so
+	find quicxdp tests tools bench -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,173 @@
+"""Four HTTP/3 clients that nobody here wrote, behind one call each.
+
+| function  | QUIC stack                      | from                  |
+|-----------|---------------------------------|-----------------------|
+| gtlsclient| ngtcp2 with GnuTLS              | Debian, ngtcp2-client |
+| curl_cffi | ngtcp2 with BoringSSL (libcurl) | PyPI, curl-cffi       |
+| aioquic   | aioquic on asyncio's sockets    | PyPI, aioquic         |
+| chromium  | Google's quiche                 | Debian, chromium      |
+
+Each returns the body that it got, or raises with what the client printed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from qxserve import Certificate, Place
+
+__all__ = [
+    "FetchError",
+    "FileClient",
+    "aioquic",
+    "chromium_dom",
+    "curl_cffi",
+    "gtlsclient",
+]
+
+CLIENTS = Path(__file__).resolve().parent / "clients"
+FETCH_TIMEOUT_S = 45.0
+
+
+class FetchError(Exception):
+    """A client did not get what it asked for; the text is what the client said."""
+
+
+class FileClient(Protocol):
+    """Fetches one path of a server into *work* and returns the body."""
+
+    def __call__(  # noqa: D102  # the class says it
+        self,
+        place: Place,
+        authority: tuple[str, int],
+        path: str,
+        *,
+        work: Path,
+        certificate: Certificate,
+        body: bytes | None = None,
+    ) -> bytes: ...
+
+
+def url_of(authority: tuple[str, int], path: str) -> str:
+    """Write a URL, with brackets around an IPv6 address."""
+    host, port = authority
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def gtlsclient(
+    place: Place,
+    authority: tuple[str, int],
+    path: str,
+    *,
+    work: Path,
+    certificate: Certificate,  # noqa: ARG001  # this client verifies nothing
+    body: bytes | None = None,
+    options: tuple[str, ...] = (),
+) -> bytes:
+    """Fetch with Debian's gtlsclient, which names the file after the path's last part."""
+    folder = work / "gtlsclient"
+    folder.mkdir(exist_ok=True)
+    output = folder / path.rpartition("/")[2]
+    output.unlink(missing_ok=True)
+    host, port = authority
+    sending: list[str] = []
+    if body is not None:
+        (work / "gtlsclient.body").write_bytes(body)
+        sending = ["--http-method=POST", f"--data={work / 'gtlsclient.body'}"]
+    argv = ["gtlsclient", "--quiet", "--exit-on-all-streams-close", *options, *sending]
+    argv += [f"--download={folder}", host, str(port), url_of(authority, path)]
+    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S)
+    if done.returncode != 0 or not output.exists():
+        raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {done.stderr}")
+    return output.read_bytes()
+
+
+def curl_cffi(
+    place: Place,
+    authority: tuple[str, int],
+    path: str,
+    *,
+    work: Path,
+    certificate: Certificate,
+    body: bytes | None = None,
+) -> bytes:
+    """Fetch with curl_cffi, HTTP/3 only, the certificate verified."""
+    script = CLIENTS / "curl_cffi_fetch.py"
+    return _scripted(script, place, url_of(authority, path), work, certificate, body)
+
+
+def aioquic(
+    place: Place,
+    authority: tuple[str, int],
+    path: str,
+    *,
+    work: Path,
+    certificate: Certificate,
+    body: bytes | None = None,
+) -> bytes:
+    """Fetch with aioquic's client, the certificate verified."""
+    script = CLIENTS / "aioquic_fetch.py"
+    return _scripted(script, place, url_of(authority, path), work, certificate, body)
+
+
+def _scripted(  # noqa: PLR0917
+    script: Path,
+    place: Place,
+    url: str,
+    work: Path,
+    certificate: Certificate,
+    body: bytes | None,
+) -> bytes:
+    output = work / f"{script.stem}.out"
+    output.unlink(missing_ok=True)
+    argv = [sys.executable, str(script), url, str(certificate.ca), str(output)]
+    if body is not None:
+        (work / f"{script.stem}.body").write_bytes(body)
+        argv.append(str(work / f"{script.stem}.body"))
+    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr)[-2000:]
+        raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
+    return output.read_bytes()
+
+
+def chromium_dom(
+    place: Place,
+    authority: tuple[str, int],
+    path: str,
+    *,
+    work: Path,
+    certificate: Certificate,
+) -> str:
+    """Load a page in headless Chromium over QUIC and return the DOM after its scripts.
+
+    Chromium trusts the certificate by its public key, speaks QUIC to this authority from
+    the first packet on, and gives virtual time to the page's scripts.
+    """
+    host, port = authority
+    profile = work / "chromium"
+    shutil.rmtree(profile, ignore_errors=True)
+    argv = [
+        "chromium",
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}",
+        f"--origin-to-force-quic-on={host}:{port}",
+        f"--ignore-certificate-errors-spki-list={certificate.spki_sha256}",
+        "--virtual-time-budget=8000",
+        "--dump-dom",
+        url_of(authority, path),
+    ]
+    env = {**os.environ, "HOME": str(work)}
+    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S, env=env)
+    if done.returncode != 0 or not done.stdout.strip():
+        said = (done.stdout + done.stderr)[-2000:]
+        raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
+    return done.stdout

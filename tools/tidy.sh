@@ -1,0 +1,9 @@
+#!/bin/sh
+# clang-tidy over the C library, one process per core.
+set -eu
+cd "$(dirname "$0")/.."
+
+tidy=.venv/bin/clang-tidy
+flags="-std=gnu11 -Inative/include -Inative/src/datapath"
+find native/src -name '*.c' -not -name '*.bpf.c' -print0 |
+	xargs -0 -n 3 -P "$(nproc)" sh -c "$tidy --quiet \"\$@\" -- $flags" tidy
