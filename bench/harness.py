@@ -1,0 +1,299 @@
+"""What the benchmarks here share: building, pinned processes, CPU clocks, tables, JSON.
+
+The measuring rules that it enforces:
+
+* Traffic runs between two network namespaces of our own, joined by veth at MTU 1500;
+  never over an interface of the machine.
+* The server or receiver has core 0 to itself, the client or sender core 1; nothing else
+  is started meanwhile, and the kernel polls NAPI where it pleases (no threaded NAPI).
+* CPU time is a process's user and system time together, read from its scheduler clock
+  (nanoseconds, not ticks), and the busy time of the whole machine from ``/proc/stat``,
+  since work that the kernel does for a process is not always billed to it.
+* Everything that is compared runs in turn within one run of the script; reported are the
+  median and the spread, (greatest - least) / median.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import select
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import qxnet  # noqa: E402  (tools/ is a folder of scripts, found by the line above)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = [
+    "PAYLOAD_BYTES",
+    "ROOT",
+    "BenchError",
+    "Figure",
+    "Program",
+    "build",
+    "busy_ns",
+    "figure",
+    "finish",
+    "headline",
+    "launch",
+    "link_of_rules",
+    "machine",
+    "pass_program",
+    "start",
+    "table",
+]
+
+PAYLOAD_BYTES = 1200
+SERVER_CORE = 0
+CLIENT_CORE = 1
+READY_TIMEOUT_S = 15.0
+CLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED of linux/posix-timers_types.h
+BUILD = ROOT / "build" / "bench"
+CFLAGS = (
+    *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"),
+    *("-Werror", "-I", str(ROOT / "native" / "include")),
+)
+WRAPS = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap"
+
+
+class BenchError(Exception):
+    """A measurement could not be made; the text says which part failed and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The median of several runs and how far they lie apart."""
+
+    median: float
+    spread: float
+
+    def __str__(self) -> str:
+        """Give three significant digits and the spread in per cent."""
+        return f"{self.median:.4g} ±{self.spread * 50:.0f}%"
+
+
+def figure(values: Sequence[float]) -> Figure:
+    """Return the median of *values* and their spread relative to it."""
+    median = statistics.median(values)
+    return Figure(median, (max(values) - min(values)) / median if median else 0.0)
+
+
+@dataclass(slots=True)
+class Program:
+    """A process pinned to one core, whose answers are lines of JSON."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+    def read_line(self, timeout_s: float) -> str:
+        """Return the next line that the program prints."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], timeout_s)[0]:
+            raise BenchError(f"{self.name}: said nothing for {timeout_s:g} s")
+        line = self.process.stdout.readline()
+        if not line:
+            raise BenchError(f"{self.name}: ended early: {self._last_words()}")
+        return line
+
+    def wait_ready(self) -> None:
+        """Return when the program has said "ready"."""
+        word = self.read_line(READY_TIMEOUT_S).strip()
+        if word != "ready":
+            raise BenchError(f"{self.name}: said {word!r} in place of ready")
+
+    def read_json(self, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Return the next line as an object."""
+        answer: dict[str, Any] = json.loads(self.read_line(timeout_s))
+        return answer
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Write a line to the program and return its answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.read_json()
+
+    def cpu_ns(self) -> int:
+        """Return the user and system time of the process, all its threads."""
+        clock = (~self.process.pid << 3) | CLOCK_OF_PROCESS
+        return time.clock_gettime_ns(clock)
+
+    def end(self) -> None:
+        """Kill the process if it still runs, and collect it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def _last_words(self) -> str:
+        assert self.process.stderr is not None
+        self.process.wait(5.0)
+        said = self.process.stderr.read().strip()[-2000:]
+        return said or f"exit status {self.process.returncode}, nothing on stderr"
+
+
+@contextlib.contextmanager
+def launch(netns: qxnet.Netns, core: int, argv: Sequence[str]) -> Iterator[Program]:
+    """Run *argv* in a namespace on one core; ends it at the end of the block."""
+    pinned = ["taskset", "--cpu-list", str(core), *argv]
+    process = subprocess.Popen(
+        netns.command(pinned),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    program = Program(Path(argv[0]).name + " " + " ".join(argv[1:]), process)
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+@contextlib.contextmanager
+def start(netns: qxnet.Netns, core: int, argv: Sequence[str]) -> Iterator[Program]:
+    """Do as `launch` and wait until the program says "ready"."""
+    with launch(netns, core, argv) as program:
+        program.wait_ready()
+        yield program
+
+
+@contextlib.contextmanager
+def pass_program(netns: qxnet.Netns, core: int, *, wanted: bool = True) -> Iterator[None]:
+    """Have a native XDP program that passes everything on the namespace's interface.
+
+    The kernel then segments what the other end sends with UDP_SEGMENT, as it must for a
+    NIC without that offload; bare veth passes a 64 KiB send on in one piece.
+    """
+    if not wanted:
+        yield
+        return
+    argv = [str(BUILD / "bare_ring"), "pass", f"interface={netns.interface}"]
+    with start(netns, core, argv):
+        yield
+
+
+@contextlib.contextmanager
+def link_of_rules() -> Iterator[qxnet.Link]:
+    """Make the two namespaces, and check that the link is what the rules say."""
+    why = qxnet.unavailable()
+    if why is not None:
+        raise BenchError(f"cannot measure here: {why}")
+    if len(os.sched_getaffinity(0)) < CLIENT_CORE + 1:
+        raise BenchError("cannot measure here: needs two cores")
+    with qxnet.joined(queue_cnt=1, mtu_bytes=1500) as link:
+        for netns in (link.server, link.client):
+            path = f"/sys/class/net/{netns.interface}/threaded"
+            if netns.run(["cat", path], check=False).stdout.strip() not in {"", "0"}:
+                raise BenchError(f"{netns.interface}: threaded NAPI is on; turn it off")
+        yield link
+
+
+def build(*names: str) -> None:
+    """Compile those of the load programs whose sources are newer."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    here = ROOT / "bench"
+    headers = [*here.glob("*.h"), *(ROOT / "native" / "include").glob("*.h")]
+    for name in names:
+        source, program = here / f"{name}.c", BUILD / name
+        needs, extra = [source, *headers], []
+        if name == "datapath_load":
+            _run(["make", "-s", "-C", str(ROOT / "native"), "lib"])
+            library = ROOT / "native" / "build" / "libquicxdp.a"
+            needs.append(library)
+            extra = [WRAPS, str(library)]
+        newest = max(path.stat().st_mtime for path in needs)
+        if not program.exists() or program.stat().st_mtime < newest:
+            compiler = os.environ.get("CC", "gcc")
+            _run([compiler, *CFLAGS, "-o", str(program), str(source), *extra])
+
+
+def _run(argv: Sequence[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()[-4000:]
+        raise BenchError(f"{' '.join(argv)}: exit status {done.returncode}: {said}")
+    return done.stdout
+
+
+def busy_ns() -> int:
+    """Return how long all cores together were busy, from /proc/stat (10 ms ticks)."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+    ticks = user + nice + system + irq + softirq + steal
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def machine() -> dict[str, object]:
+    """Say where and with what this was measured."""
+    cpu = "unknown"
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    packages = {}
+    for name in ("aioquic", "uvloop", "cryptography"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": packages,
+        "git": _git_hash(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "payload_bytes": PAYLOAD_BYTES,
+    }
+
+
+def _git_hash() -> str:
+    git = ["git", "-C", str(ROOT)]
+    try:
+        found = _run([*git, "rev-parse", "--short=12", "HEAD"]).strip()
+        changed = _run([*git, "status", "--porcelain", "--untracked-files=no"]).strip()
+    except (BenchError, OSError):
+        return "no commit"
+    return found + ("+changes" if changed else "")
+
+
+def headline(result: Mapping[str, object], runs: int) -> None:
+    """Print where and how often the following was measured."""
+    print(
+        f"{result['cpu']}, {result['cores']} cores, kernel {result['kernel']}, git"
+        f" {result['git']}; payload {PAYLOAD_BYTES} bytes;"
+        f" median of {runs} runs ±half of their spread",
+        flush=True,
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns of text, the first one left, the others right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, ["-" * width for width in widths], *rows):
+        first, *others = (
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *others]).rstrip(), flush=True)
+
+
+def finish(result: Mapping[str, object]) -> None:
+    """Print the one line of JSON that ends every benchmark."""
+    print(json.dumps(result, separators=(", ", ": ")), flush=True)
