@@ -83,6 +83,9 @@ static void open_datapath(const struct args *a)
 	int err;
 
 	strncpy(cfg.interface, a->interface, QX_IFNAME_BYTES - 1);
+	/* Who spins never waits for the rings; QX_CFG_SPIN without an interface is moot. */
+	if (a->spin)
+		cfg.flags |= QX_CFG_SPIN;
 	xdp = *a->interface;
 	err = qx_open(&dp, &cfg, why);
 	if (err)

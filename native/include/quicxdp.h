@@ -31,9 +31,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QX_BATCH_MAX 256      /* datagrams of one batch */
-#define QX_WHY_BYTES 256      /* size of the sentence that qx_open may fill */
-#define QX_IFNAME_BYTES 16    /* IFNAMSIZ */
+#define QX_BATCH_MAX 256   /* datagrams of one batch */
+#define QX_WHY_BYTES 256   /* size of the sentence that qx_open may fill */
+#define QX_IFNAME_BYTES 16 /* IFNAMSIZ */
 #define QX_UDP_PAYLOAD_MAX 65507
 
 enum qx_family {
@@ -58,11 +58,11 @@ enum qx_lane {
 
 /* Where a frame of the XDP lane is; the figure in umem.h explains the moves. */
 enum qx_frame_state {
-	QX_FRAME_FREE = 0,    /* ours, unused */
-	QX_FRAME_FILL = 1,    /* the kernel's, for receiving */
-	QX_FRAME_LENT = 2,    /* received; the caller's until qx_recv_done */
-	QX_FRAME_TX = 3,      /* the kernel's, for sending */
-	QX_FRAME_BUILT = 4,   /* reserved for sending, being written */
+	QX_FRAME_FREE = 0,  /* ours, unused */
+	QX_FRAME_FILL = 1,  /* the kernel's, for receiving */
+	QX_FRAME_LENT = 2,  /* received; the caller's until qx_recv_done */
+	QX_FRAME_TX = 3,    /* the kernel's, for sending */
+	QX_FRAME_BUILT = 4, /* reserved for sending, being written */
 	QX_FRAME_STATE_CNT = 5
 };
 
@@ -70,36 +70,37 @@ enum qx_frame_state {
  * wire parser, in the order in which it looks; the second are policy; the third are ours. */
 enum qx_drop {
 	QX_DROP_NONE = 0,
-	QX_DROP_TRUNCATED = 1,        /* shorter than its headers say */
-	QX_DROP_DEST_MAC = 2,         /* not addressed to this device */
-	QX_DROP_ETHERTYPE = 3,        /* neither IPv4 nor IPv6 (VLAN tags included) */
-	QX_DROP_IP_HEADER = 4,        /* version, options or header length we do not take */
-	QX_DROP_IP_LENGTH = 5,        /* total length contradicts the frame */
+	QX_DROP_TRUNCATED = 1, /* shorter than its headers say */
+	QX_DROP_DEST_MAC = 2,  /* not addressed to this device */
+	QX_DROP_ETHERTYPE = 3, /* neither IPv4 nor IPv6 (VLAN tags included) */
+	QX_DROP_IP_HEADER = 4, /* version, options or header length we do not take */
+	QX_DROP_IP_LENGTH = 5, /* total length contradicts the frame */
 	QX_DROP_IP_CHECKSUM = 6,
 	QX_DROP_FRAGMENT = 7,
-	QX_DROP_NOT_UDP = 8,          /* other protocol, or an IPv6 extension header */
-	QX_DROP_UDP_LENGTH = 9,       /* contradicts the IP length (superframes included) */
+	QX_DROP_NOT_UDP = 8,    /* other protocol, or an IPv6 extension header */
+	QX_DROP_UDP_LENGTH = 9, /* contradicts the IP length (superframes included) */
 	QX_DROP_UDP_CHECKSUM = 10,
-	QX_DROP_SOURCE_ADDRESS = 11,  /* loopback, multicast, broadcast, unspecified, our own */
-	QX_DROP_SOURCE_PORT = 12,     /* port 0 */
-	QX_DROP_NOT_OURS = 13,        /* no endpoint of this process has that address and port */
-	QX_DROP_WRONG_PEER = 14,      /* a connected endpoint heard somebody else */
-	QX_DROP_INBOX_FULL = 15,      /* the endpoint does not read fast enough */
-	QX_DROP_DESCRIPTOR = 16,      /* the ring named a frame that was not the kernel's */
-	QX_DROP_OVERLONG = 17,        /* RX: longer than a buffer; TX: longer than the path takes */
-	QX_DROP_SEND_ERROR = 18,      /* the kernel refused it; see qx_next_error */
-	QX_DROP_DEVICE_GONE = 19,     /* in flight when the interface went away */
+	QX_DROP_SOURCE_ADDRESS =
+		11,               /* loopback, multicast, broadcast, unspecified, our own */
+	QX_DROP_SOURCE_PORT = 12, /* port 0 */
+	QX_DROP_NOT_OURS = 13,    /* no endpoint of this process has that address and port */
+	QX_DROP_WRONG_PEER = 14,  /* a connected endpoint heard somebody else */
+	QX_DROP_INBOX_FULL = 15,  /* the endpoint does not read fast enough */
+	QX_DROP_DESCRIPTOR = 16,  /* the ring named a frame that was not the kernel's */
+	QX_DROP_OVERLONG = 17, /* RX: longer than a buffer; TX: longer than the path takes */
+	QX_DROP_SEND_ERROR = 18,  /* the kernel refused it; see qx_next_error */
+	QX_DROP_DEVICE_GONE = 19, /* in flight when the interface went away */
 	QX_DROP_CNT = 20
 };
 
 /* An IP address and UDP port.  All 24 bytes are significant (unused ones are zero), so
  * that two equal addresses are equal bytes. */
 struct qx_addr {
-	uint8_t ip[16];      /* network order; IPv4 in the first four bytes */
-	uint16_t port;       /* host order */
-	uint8_t family;      /* enum qx_family; IPv4-mapped addresses never occur: they are IPv4 */
+	uint8_t ip[16]; /* network order; IPv4 in the first four bytes */
+	uint16_t port;  /* host order */
+	uint8_t family; /* enum qx_family; IPv4-mapped addresses never occur: they are IPv4 */
 	uint8_t zero;
-	uint32_t scope_id;   /* IPv6 link-local only: interface index */
+	uint32_t scope_id; /* IPv6 link-local only: interface index */
 };
 
 /* The path of a datagram, seen from us (RFC 9000 section 9): received from peer at local,
@@ -112,13 +113,13 @@ struct qx_path {
 
 /* One received datagram. */
 struct qx_datagram {
-	uint8_t *data;        /* payload, lent until qx_recv_done */
-	uint32_t off_bytes;   /* the same place, as an offset into qx_memory(lane) */
-	uint32_t len_bytes;   /* 0 is legal */
-	uint32_t frame;       /* opaque: names the buffer for qx_recv_done */
-	uint16_t path;        /* index into the batch's paths */
-	uint8_t ecn;          /* enum qx_ecn */
-	uint8_t lane;         /* enum qx_lane */
+	uint8_t *data;      /* payload, lent until qx_recv_done */
+	uint32_t off_bytes; /* the same place, as an offset into qx_memory(lane) */
+	uint32_t len_bytes; /* 0 is legal */
+	uint32_t frame;     /* opaque: names the buffer for qx_recv_done */
+	uint16_t path;      /* index into the batch's paths */
+	uint8_t ecn;        /* enum qx_ecn */
+	uint8_t lane;       /* enum qx_lane */
 };
 
 /* What one qx_recv moved.  Neighbouring datagrams of one path share its entry; the same
@@ -132,12 +133,12 @@ struct qx_batch {
 
 /* Room for one outgoing datagram, from qx_reserve to qx_commit. */
 struct qx_slot {
-	uint8_t *data;        /* where the payload goes */
-	uint32_t len_bytes;   /* reserve: the room; commit: what was written, 0 gives it back */
-	uint32_t frame;       /* opaque */
-	uint8_t ecn;          /* enum qx_ecn; reserve sets QX_ECN_NOT_ECT */
-	uint8_t lane;         /* enum qx_lane, decided by reserve */
-	uint8_t empty;        /* 1: with len_bytes 0, send a datagram without payload; reserve
+	uint8_t *data;      /* where the payload goes */
+	uint32_t len_bytes; /* reserve: the room; commit: what was written, 0 gives it back */
+	uint32_t frame;     /* opaque */
+	uint8_t ecn;        /* enum qx_ecn; reserve sets QX_ECN_NOT_ECT */
+	uint8_t lane;       /* enum qx_lane, decided by reserve */
+	uint8_t empty;      /* 1: with len_bytes 0, send a datagram without payload; reserve
 				 sets 0 */
 	uint8_t zero;
 };
@@ -145,68 +146,74 @@ struct qx_slot {
 /* One datagram of a qx_send call; exactly 8 bytes, little-endian on every platform we
  * build for, so that Python may build an array of them as 64-bit integers. */
 struct qx_send_item {
-	uint32_t len_bytes;   /* of the payload buffer, following the items before it */
-	uint16_t path;        /* index into paths */
+	uint32_t len_bytes; /* of the payload buffer, following the items before it */
+	uint16_t path;      /* index into paths */
 	uint8_t ecn;
 	uint8_t zero;
 };
 
 /* A send or receive error that the kernel reported for one peer. */
 struct qx_error {
-	int32_t code;              /* positive errno */
+	int32_t code; /* positive errno */
 	uint32_t zero;
-	struct qx_addr peer;       /* QX_UNSPEC where the kernel did not say */
+	struct qx_addr peer; /* QX_UNSPEC where the kernel did not say */
 };
 
 enum qx_config_flags {
-	QX_CFG_V6ONLY = 1,         /* an IPv6 socket refuses IPv4 */
+	QX_CFG_V6ONLY = 1, /* an IPv6 socket refuses IPv4 */
 	QX_CFG_REUSE_PORT = 2,
-	QX_CFG_NO_GSO = 4,         /* never UDP_SEGMENT */
-	QX_CFG_NO_GRO = 8,         /* never UDP_GRO */
+	QX_CFG_NO_GSO = 4, /* never UDP_SEGMENT */
+	QX_CFG_NO_GRO = 8, /* never UDP_GRO */
 	QX_CFG_BROADCAST = 16,
-	QX_CFG_TX_SOCKET = 32      /* XDP lane for receiving only */
+	QX_CFG_TX_SOCKET = 32, /* XDP lane for receiving only */
+	/* The caller calls qx_recv all the time and never waits on qx_fd for the XDP lane,
+	 * which then does not watch the rings: the kernel's wake-ups cost about 300 ns a
+	 * packet on veth, half of it at the sender. */
+	QX_CFG_SPIN = 64
 };
 
 struct qx_config {
-	struct qx_addr local;              /* port 0: the kernel picks one */
-	struct qx_addr remote;             /* QX_UNSPEC: not connected */
-	char interface[QX_IFNAME_BYTES];   /* "": socket lane only */
-	int32_t socket_fd;                 /* a bound UDP socket to adopt, or -1 */
-	uint32_t flags;                    /* enum qx_config_flags */
-	uint32_t rx_frame_cnt;             /* per queue, power of two; 0: as design and memlock allow */
-	uint32_t tx_frame_cnt;             /* per device, power of two; 0: likewise */
-	uint32_t socket_buffer_bytes;      /* SO_RCVBUF and SO_SNDBUF wanted; 0: 8 MiB */
+	struct qx_addr local;            /* port 0: the kernel picks one */
+	struct qx_addr remote;           /* QX_UNSPEC: not connected */
+	char interface[QX_IFNAME_BYTES]; /* "": socket lane only */
+	int32_t socket_fd;               /* a bound UDP socket to adopt, or -1 */
+	uint32_t flags;                  /* enum qx_config_flags */
+	uint32_t rx_frame_cnt; /* per queue, power of two; 0: as design and memlock allow */
+	uint32_t tx_frame_cnt; /* per device, power of two; 0: likewise */
+	uint32_t socket_buffer_bytes; /* SO_RCVBUF and SO_SNDBUF wanted; 0: 8 MiB */
 };
 
 struct qx_lane_stats {
-	uint64_t rx_packets;       /* datagrams delivered to the caller */
-	uint64_t rx_bytes;         /* their payload */
-	uint64_t tx_packets;       /* datagrams handed to the kernel */
+	uint64_t rx_packets; /* datagrams delivered to the caller */
+	uint64_t rx_bytes;   /* their payload */
+	uint64_t tx_packets; /* datagrams handed to the kernel */
 	uint64_t tx_bytes;
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
 };
 
-/* Counters only grow; gauges say so.  The XDP part is the device's: with several endpoints
- * on one interface, each reports the same sums there. */
+/* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets.  The XDP
+ * lane's system calls, drops that concern no endpoint in particular, and all from
+ * rx_ring_produced on are the device's: with several endpoints on one interface, each
+ * reports the same sums there. */
 struct qx_stats {
 	struct qx_lane_stats lane[QX_LANE_CNT];
-	uint64_t drop[QX_DROP_CNT];          /* by enum qx_drop */
-	uint64_t errors_lost;                /* qx_error entries overwritten before they were read */
+	uint64_t drop[QX_DROP_CNT]; /* by enum qx_drop */
+	uint64_t errors_lost;       /* qx_error entries overwritten before they were read */
 
-	uint64_t rx_ring_produced;           /* sum of the RX rings' producer indices */
-	uint64_t completion_ring_produced;   /* sum of the completion rings' */
-	uint64_t kernel_rx_dropped;          /* struct xdp_statistics, summed over queues */
+	uint64_t rx_ring_produced;         /* sum of the RX rings' producer indices */
+	uint64_t completion_ring_produced; /* sum of the completion rings' */
+	uint64_t kernel_rx_dropped;        /* struct xdp_statistics, summed over queues */
 	uint64_t kernel_rx_invalid_descs;
 	uint64_t kernel_tx_invalid_descs;
 	uint64_t kernel_rx_ring_full;
 	uint64_t kernel_fill_ring_empty;
 	uint64_t kernel_tx_ring_empty;
 
-	uint32_t frame_cnt;                          /* gauge */
-	uint32_t frames[QX_FRAME_STATE_CNT];         /* gauge: the census; sums to frame_cnt */
-	uint32_t queue_cnt;                          /* gauge: RX queues polled */
-	uint32_t zerocopy;                           /* gauge: 1 if XDP_OPTIONS says so */
+	uint32_t frame_cnt;                  /* gauge */
+	uint32_t frames[QX_FRAME_STATE_CNT]; /* gauge: the census; sums to frame_cnt */
+	uint32_t queue_cnt;                  /* gauge: RX queues polled */
+	uint32_t zerocopy;                   /* gauge: 1 if XDP_OPTIONS says so */
 };
 
 struct qx_datapath;
@@ -310,16 +317,16 @@ struct qx_link;
  * a generator seeded by seed, so a run repeats exactly.  Changed at any time. */
 struct qx_link_config {
 	uint64_t seed;
-	uint64_t delay_ns;            /* one way */
-	uint64_t reorder_delay_ns;    /* extra delay of a reordered frame */
-	uint64_t rate_bytes_per_s;    /* 0: unlimited */
-	uint32_t mtu_bytes;           /* IP packet; longer ones are dropped */
+	uint64_t delay_ns;         /* one way */
+	uint64_t reorder_delay_ns; /* extra delay of a reordered frame */
+	uint64_t rate_bytes_per_s; /* 0: unlimited */
+	uint32_t mtu_bytes;        /* IP packet; longer ones are dropped */
 	uint32_t loss_ppm;
 	uint32_t duplicate_ppm;
 	uint32_t reorder_ppm;
-	uint32_t ce_ppm;              /* ECT frames that get CE */
-	uint32_t rx_stalled;          /* bit n: end n's kernel delivers nothing (full ring) */
-	uint32_t tx_stalled;          /* bit n: end n's kernel completes nothing */
+	uint32_t ce_ppm;     /* ECT frames that get CE */
+	uint32_t rx_stalled; /* bit n: end n's kernel delivers nothing (full ring) */
+	uint32_t tx_stalled; /* bit n: end n's kernel completes nothing */
 };
 
 /* The owner frees the link after all its datapaths are closed.  Errors: -EINVAL a chance

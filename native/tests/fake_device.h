@@ -14,26 +14,30 @@
 #include "device.h"
 #include "why.h"
 
-enum { FAKE_QUEUES = 2, FAKE_MEMORY_BYTES = 1 << 16, FAKE_SLOT_BYTES = 2048 };
+enum {
+	FAKE_QUEUES = 2,
+	FAKE_MEMORY_BYTES = 1 << 16,
+	FAKE_SLOT_BYTES = 2048
+};
 
 static struct {
-	int fail_get;                  /* what device_get and port_open answer */
+	int fail_get; /* what device_get and port_open answer */
 	int fail_open;
 	bool reachable;
-	uint32_t waiting;              /* datagrams in the rings */
-	int recv_error;                /* answered once by port_recv */
+	uint32_t waiting; /* datagrams in the rings */
+	int recv_error;   /* answered once by port_recv */
 	uint32_t free_slots;
 	int reserve_error;
 	bool blocked;
 
-	int refs;                      /* device_get minus device_put */
+	int refs; /* device_get minus device_put */
 	int ports;
 	uint32_t recv_calls, done_cnt, publish_cnt, commit_cnt, committed_bytes, flush_cnt;
 	int forked;
-	struct qx_addr local, remote;  /* as port_open was told */
+	struct qx_addr local, remote; /* as port_open was told */
 	void (*wake)(void *);
 	void *wake_arg;
-	int fds[FAKE_QUEUES + 1];      /* queues, then events */
+	int fds[FAKE_QUEUES + 1]; /* queues, then events */
 	uint8_t memory[FAKE_MEMORY_BYTES];
 } fake;
 

@@ -19,7 +19,7 @@ struct t_case {
 };
 
 static jmp_buf t_failed;
-static void (*t_after_each)(void);   /* set by programs whose failed tests leave things */
+static void (*t_after_each)(void); /* set by programs whose failed tests leave things */
 
 #define T_FAIL(...)                                                                          \
 	do {                                                                                 \

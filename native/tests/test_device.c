@@ -357,6 +357,15 @@ static void an_endpoint_that_does_not_read_harms_only_itself(void)
 	T_EQ(hand.nic.umem.census[QX_FRAME_LENT], HAND_RX / 3);
 	T_EQ(drops(b, QX_DROP_INBOX_FULL), 10 * HAND_RX - HAND_RX / 3);
 	T_EQ(drops(a, QX_DROP_INBOX_FULL), 0);
+	/* When it reads again, it has its whole share again. */
+	for (int round = 0; round < 3; round++) {
+		T_EQ(receive(b), HAND_RX / 3);
+		done(b);
+		for (int i = 0; i < HAND_RX / 3; i++)
+			T_CHECK(hand_arrive(0, &for_b));
+		T_EQ(receive(a), 0);
+	}
+	T_EQ(drops(b, QX_DROP_INBOX_FULL), 10 * HAND_RX - HAND_RX / 3);
 	T_EQ(receive(b), HAND_RX / 3);
 	done(b);
 	check_all_filled();

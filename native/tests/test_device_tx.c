@@ -188,6 +188,26 @@ static void reservations_end_where_frames_or_ring_end(void)
 	finish(port, NULL);
 }
 
+/* With many queues a ring is shorter than the frames; what it holds is what is promised. */
+static void a_short_ring_limits_a_reservation(void)
+{
+	struct qx_port *port = fresh_port();
+
+	hear(port, 0, SECOND_NS);
+	hand.kick_moves = 0;
+	hand.nic.queues[0].tx.size = hand.tx[0].size = 16;
+	T_EQ(send_n(port, 10, 100), 10);
+	T_EQ(send_n(port, 10, 100), 6);
+	T_EQ(send_n(port, 10, 100), 0);
+	T_EQ(census(QX_FRAME_BUILT), 0);
+	T_EQ(drops(port, QX_DROP_SEND_ERROR), 0);
+	hand.kick_moves = 4;
+	hand.kick_answer = -EAGAIN;
+	T_EQ(port_flush(port), 0);
+	T_EQ(send_n(port, 17, 100), 16);
+	finish(port, NULL);
+}
+
 /* Slots given back, empty datagrams, and slots that are not ours. */
 static void commit_takes_exactly_what_was_reserved(void)
 {
@@ -478,6 +498,7 @@ static const struct t_case cases[] = {
 	{"longer than the MTU is refused at once", longer_than_the_mtu_is_refused_at_once},
 	{"reservations end where frames or ring end",
 	 reservations_end_where_frames_or_ring_end},
+	{"a short ring limits a reservation", a_short_ring_limits_a_reservation},
 	{"commit takes exactly what was reserved", commit_takes_exactly_what_was_reserved},
 	{"a flush is one kick per queue", a_flush_is_one_kick_per_queue},
 	{"no kick if the ring does not ask", no_kick_if_the_ring_does_not_ask},

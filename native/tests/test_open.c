@@ -41,7 +41,8 @@ static struct qx_datapath *open_ok(const struct qx_config *cfg)
 }
 
 /* The error, a sentence that has all of these words, and no descriptor left. */
-static void refused(const struct qx_config *cfg, int code, const char *word, const char *word2)
+static void refused(const struct qx_config *cfg, int code, const char *word,
+		    const char *word2)
 {
 	struct qx_datapath *dp = NULL;
 	int fds = faults_open_fds(), rc;
@@ -78,7 +79,8 @@ static void failures_say_what_happened_and_what_to_do(void)
 	bad.local.ip[0] = 0;
 	bad.local.ip[3] = 0;
 	refused(&bad, -ENETUNREACH, "192.0.2.1:1", "ip route");
-	bad.remote = (struct qx_addr){.ip = {127, 255, 255, 255}, .port = 1, .family = QX_IPV4};
+	bad.remote =
+		(struct qx_addr){.ip = {127, 255, 255, 255}, .port = 1, .family = QX_IPV4};
 	refused(&bad, -EACCES, "127.255.255.255:1", "BROADCAST");
 	bad.flags = QX_CFG_BROADCAST;
 	qx_close(open_ok(&bad));
@@ -106,8 +108,8 @@ static void contradictions_are_refused(void)
 	bad.remote.port = 1;
 	refused(&bad, -EINVAL, "IPv4", "IPv6");
 	bad = at_loopback(1, 0);
-	bad.local = (struct qx_addr){.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1},
-				     .family = QX_IPV6};
+	bad.local =
+		(struct qx_addr){.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}, .family = QX_IPV6};
 	refused(&bad, -EINVAL, "::ffff", "QX_IPV4");
 	bad = at_loopback(1, 0);
 	memset(bad.interface, 'x', sizeof(bad.interface));
@@ -226,8 +228,7 @@ static void what_is_no_bound_udp_socket_is_refused_and_left_open(void)
 /* A later step that fails must not close what it was given either. */
 static void an_adopted_socket_survives_a_failing_open(void)
 {
-	struct qx_config cfg = {.socket_fd = udp_socket(AF_INET, 1),
-				.interface = "qx-none"};
+	struct qx_config cfg = {.socket_fd = udp_socket(AF_INET, 1), .interface = "qx-none"};
 
 	refused(&cfg, -ENODEV, "qx-none", "");
 	T_CHECK(fcntl(cfg.socket_fd, F_GETFD) >= 0);
@@ -325,7 +326,8 @@ static void sending_and_receiving_allocate_nothing(void)
 }
 
 static const struct t_case cases[] = {
-	{"failures say what happened and what to do", failures_say_what_happened_and_what_to_do},
+	{"failures say what happened and what to do",
+	 failures_say_what_happened_and_what_to_do},
 	{"contradictions are refused", contradictions_are_refused},
 	{"a client needs no local address", a_client_needs_no_local_address},
 	{"two endpoints share a port only if both say so",
@@ -334,8 +336,10 @@ static const struct t_case cases[] = {
 	{"an adopted socket brings its connection", an_adopted_socket_brings_its_connection},
 	{"what is no bound UDP socket is refused and left open",
 	 what_is_no_bound_udp_socket_is_refused_and_left_open},
-	{"an adopted socket survives a failing open", an_adopted_socket_survives_a_failing_open},
-	{"whatever call fails, nothing is left open", whatever_call_fails_nothing_is_left_open},
+	{"an adopted socket survives a failing open",
+	 an_adopted_socket_survives_a_failing_open},
+	{"whatever call fails, nothing is left open",
+	 whatever_call_fails_nothing_is_left_open},
 	{"the sentence is optional", the_sentence_is_optional},
 	{"sending and receiving allocate nothing", sending_and_receiving_allocate_nothing},
 };
@@ -346,6 +350,7 @@ int main(int argc, char **argv)
 
 	if (err < 0)
 		T_SKIP_PROGRAM("no network namespace of our own: %s; run as root or allow "
-			       "user namespaces", strerror(-err));
+			       "user namespaces",
+			       strerror(-err));
 	return t_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

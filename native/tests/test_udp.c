@@ -72,7 +72,8 @@ static void a_long_run_becomes_several_messages_of_one_call(void)
 }
 
 static void fill_and_commit(struct qx_datapath *dp, const struct qx_path *path,
-			    uint32_t room_bytes, uint32_t len_bytes, uint8_t ecn, uint8_t byte)
+			    uint32_t room_bytes, uint32_t len_bytes, uint8_t ecn,
+			    uint8_t byte)
 {
 	struct qx_slot slot;
 
@@ -93,12 +94,12 @@ static void only_what_belongs_together_shares_a_message(void)
 	elsewhere = path_to(a);
 	fill_and_commit(a, &there, 100, 100, QX_ECN_ECT0, 0);
 	fill_and_commit(a, &there, 100, 100, QX_ECN_ECT0, 1);
-	fill_and_commit(a, &there, 100, 100, QX_ECN_CE, 2);        /* other codepoint */
-	fill_and_commit(a, &there, 101, 101, QX_ECN_CE, 3);        /* longer */
+	fill_and_commit(a, &there, 100, 100, QX_ECN_CE, 2); /* other codepoint */
+	fill_and_commit(a, &there, 101, 101, QX_ECN_CE, 3); /* longer */
 	fill_and_commit(a, &there, 101, 101, QX_ECN_CE, 4);
-	fill_and_commit(a, &there, 101, 50, QX_ECN_CE, 5);         /* shorter: the last */
-	fill_and_commit(a, &there, 50, 50, QX_ECN_CE, 6);          /* so this is the next */
-	fill_and_commit(a, &elsewhere, 50, 50, QX_ECN_CE, 7);      /* other peer */
+	fill_and_commit(a, &there, 101, 50, QX_ECN_CE, 5);    /* shorter: the last */
+	fill_and_commit(a, &there, 50, 50, QX_ECN_CE, 6);     /* so this is the next */
+	fill_and_commit(a, &elsewhere, 50, 50, QX_ECN_CE, 7); /* other peer */
 	fill_and_commit(a, &there, 50, 50, QX_ECN_CE, 8);
 	T_EQ(qx_flush(a), 0);
 	T_EQ(seam.messages, 6);
@@ -142,7 +143,8 @@ static void what_does_not_fit_a_batch_is_handed_out_without_a_call(void)
 	there = path_to(b);
 	for (int i = 0; i < 10; i++)
 		T_EQ(send_equal(a, &there, 64, 16, (uint8_t)(i * 64)), 64);
-	for (uint32_t got = 0; got < 640; got += batch.datagram_cnt, qx_recv_done(b, &batch)) {
+	for (uint32_t got = 0; got < 640;
+	     got += batch.datagram_cnt, qx_recv_done(b, &batch)) {
 		T_EQ(recv_once(b), got < 512 ? 256 : 128);
 		for (uint32_t i = 0; i < batch.datagram_cnt; i++)
 			T_EQ(batch.datagrams[i].data[0], (uint8_t)(got + i));
@@ -427,7 +429,10 @@ static uint8_t check_counting(struct qx_datapath *dp, uint8_t next)
 /* Random sizes, peers, codepoints and rooms: each peer sees its own, whole and in order. */
 static void any_mixture_arrives_whole_and_in_order(void)
 {
-	enum { PEERS = 3, N = 3000 };
+	enum {
+		PEERS = 3,
+		N = 3000
+	};
 	struct qx_datapath *peers[PEERS] = {0};
 	uint8_t sent[PEERS] = {0}, got[PEERS] = {0};
 	struct qx_path paths[PEERS];
@@ -436,7 +441,8 @@ static void any_mixture_arrives_whole_and_in_order(void)
 
 	open_plain();
 	for (int p = 0; p < PEERS; p++) {
-		peers[p] = open_at(loopback4((uint8_t)(1 + p), 0), p == 1 ? QX_CFG_NO_GRO : 0);
+		peers[p] =
+			open_at(loopback4((uint8_t)(1 + p), 0), p == 1 ? QX_CFG_NO_GRO : 0);
 		paths[p] = path_to(peers[p]);
 	}
 	for (int done = 0; done < N;) {
@@ -450,7 +456,8 @@ static void any_mixture_arrives_whole_and_in_order(void)
 			uint64_t dice = t_random(&state);
 
 			slots[i].ecn = (dice >> 8) % 8 == 0 ? QX_ECN_ECT1 : QX_ECN_ECT0;
-			slots[i].len_bytes = dice % 5 == 0 ? (uint32_t)(dice >> 16) % room : room;
+			slots[i].len_bytes =
+				dice % 5 == 0 ? (uint32_t)(dice >> 16) % room : room;
 			slots[i].empty = slots[i].len_bytes == 0 && dice % 2;
 			if (slots[i].len_bytes)
 				memset(slots[i].data, sent[p]++, slots[i].len_bytes);
@@ -529,7 +536,8 @@ static const struct t_case cases[] = {
 	{"a dual-stack socket can be connected to IPv4",
 	 a_dual_stack_socket_can_be_connected_to_ipv4},
 	{"link-local addresses carry their scope", link_local_addresses_carry_their_scope},
-	{"a connected endpoint sends to its remote", a_connected_endpoint_sends_to_its_remote},
+	{"a connected endpoint sends to its remote",
+	 a_connected_endpoint_sends_to_its_remote},
 	{"strangers from before the connect are dropped",
 	 strangers_from_before_the_connect_are_dropped},
 	{"any mixture arrives whole and in order", any_mixture_arrives_whole_and_in_order},

@@ -4,8 +4,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <net/if_arp.h>
 #include <linux/if_tun.h>
+#include <net/if_arp.h>
 
 static struct qx_datapath *a, *b;
 
@@ -531,7 +531,8 @@ static const struct t_case cases[] = {
 	 a_run_that_is_too_long_does_not_switch_gso_off},
 	{"a run that is too long for an old kernel neither",
 	 a_run_that_is_too_long_for_an_old_kernel_neither},
-	{"a kernel without GRO delivers one by one", a_kernel_without_gro_delivers_one_by_one},
+	{"a kernel without GRO delivers one by one",
+	 a_kernel_without_gro_delivers_one_by_one},
 	{"what finds no room stays and goes out later",
 	 what_finds_no_room_stays_and_goes_out_later},
 	{"qx_send takes what fits", qx_send_takes_what_fits},

@@ -15,7 +15,9 @@
 #include "faults.h"
 #include "t.h"
 
-enum { NS_PER_MS = 1000000 };
+enum {
+	NS_PER_MS = 1000000
+};
 
 static struct qx_wait *w;
 static uint32_t timer_calls;
@@ -230,7 +232,8 @@ static const struct t_case cases[] = {
 	{"watched descriptors count for what was asked",
 	 watched_descriptors_count_for_what_was_asked},
 	{"it can be nested in an event loop", it_can_be_nested_in_an_event_loop},
-	{"whatever call fails, nothing is left open", whatever_call_fails_nothing_is_left_open},
+	{"whatever call fails, nothing is left open",
+	 whatever_call_fails_nothing_is_left_open},
 };
 
 int main(int argc, char **argv)

@@ -20,7 +20,10 @@
 #include "quicxdp.h"
 #include "t.h"
 
-enum { MTU_BYTES = 1500, ROUNDS_MAX = 64 };
+enum {
+	MTU_BYTES = 1500,
+	ROUNDS_MAX = 64
+};
 
 static struct {
 	/* Asked before each message; a positive errno refuses it. */
@@ -33,8 +36,8 @@ static struct {
 	int (*option)(int level, int option);
 	/* Told before a socket is connected. */
 	void (*connecting)(int fd);
-	uint32_t messages;       /* that the kernel took */
-	uint32_t segmented;      /* of those, with UDP_SEGMENT */
+	uint32_t messages;  /* that the kernel took */
+	uint32_t segmented; /* of those, with UDP_SEGMENT */
 } seam;
 
 static inline bool seam_is_segmented(const struct msghdr *h)
@@ -281,7 +284,8 @@ static inline void enter_loopback(void)
 
 	if (err < 0)
 		T_SKIP_PROGRAM("no network namespace of our own: %s; run as root or allow "
-			       "user namespaces", strerror(-err));
+			       "user namespaces",
+			       strerror(-err));
 	descriptors_at_start = count_descriptors();
 }
 

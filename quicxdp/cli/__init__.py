@@ -9,7 +9,7 @@ from quicxdp import __version__
 from quicxdp.errors import QuicxdpError
 
 from . import cert, doctor, fetch, serve
-from .exits import CommandError, ExitCode
+from .exits import CommandError, ExitCode, sentence
 from .help import CommandParser, Formatter
 
 _DESCRIPTION = """\
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"quicxdp: {error}", file=sys.stderr)
         return int(error.exit_code)
     except QuicxdpError as error:
-        print(f"quicxdp: {error}", file=sys.stderr)
+        print(f"quicxdp: {sentence(error)}", file=sys.stderr)
         return ExitCode.FAILURE
     except KeyboardInterrupt:
         return 130  # as a shell reports a process ended by SIGINT

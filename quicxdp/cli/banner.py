@@ -31,34 +31,66 @@ def url_host(host: str) -> str:
     return f"[{host.partition('%')[0]}]" if ":" in host else host
 
 
-def pick_name(certificate: ServerCertificate, hosts: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """How a client finds the server: a name of the certificate, and where it leads."""
+
+    name: str
+    address: str  # "": the name leads there by itself
+
+    def resolve_option(self, port: int) -> list[str]:
+        """Return what `quicxdp fetch` and curl need to find the address."""
+        return ["--resolve", f"{self.name}:{port}:{self.address}"] if self.address else []
+
+
+def aim(certificate: ServerCertificate, hosts: Sequence[str]) -> Aim:
     """Choose the host name for the commands: one that the certificate is for.
 
-    A name that leads to a bound address is best; "localhost" does for loopback and for
-    wildcard addresses.
+    "localhost" does for loopback and wildcard addresses, an address that is bound for
+    itself, and any other DNS name presumably leads here.  Failing these, clients must be
+    told the address.
     """
     addresses = [ipaddress.ip_address(host.partition("%")[0]) for host in hosts]
     names = certificate.names
     if "localhost" in names and any(a.is_loopback or a.is_unspecified for a in addresses):
-        return "localhost"
-    bound = {str(address) for address in addresses}
-    by_address = next((name for name in names if name in bound), None)
-    return by_address or next(iter(names), next(iter(bound)))
+        return Aim("localhost", "")
+    bound = [str(address) for address in addresses]
+    if (name := next((name for name in names if name in bound), None)) is not None:
+        return Aim(name, "")
+    dns_names = [name for name in names if name != "localhost" and not _is_address(name)]
+    if dns_names:
+        return Aim(dns_names[0].replace("*", "www"), "")
+    return Aim(names[0], bound[0]) if names else Aim(bound[0], "")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def commands(
     certificate: ServerCertificate, listeners: Sequence[Listener], ca_file: Path | None
 ) -> list[str]:
     """Write commands that fetch the start page with clients a reader may have."""
-    name = pick_name(certificate, [listener.host for listener in listeners])
-    port = listeners[0].port
-    url = f"https://{url_host(name)}:{port}/"
-    trust = ["--cacert", str(ca_file)] if ca_file else []
-    flags = chromium_flags(certificate.spki_hash, url_host(name), port)
+    found = aim(certificate, [listener.host for listener in listeners])
+    host, port = url_host(found.name), listeners[0].port
+    url = f"https://{host}:{port}/"
+    options = found.resolve_option(port)
+    if ca_file:
+        options += ["--cacert", str(ca_file)]
+    flags = chromium_flags(certificate.spki_hash, host, port)
+    if found.address:
+        flags.append(f"--host-resolver-rules=MAP {host} {url_host(found.address)}")
+    address = found.address or found.name
     return [
-        shlex.join(["quicxdp", "fetch", *trust, url]),
-        shlex.join(["gtlsclient", "--exit-on-all-streams-close", name, str(port), url]),
-        shlex.join(["curl", "--http3-only", *trust, url]),
+        shlex.join(["quicxdp", "fetch", *options, url]),
+        shlex.join(
+            ["gtlsclient", "--exit-on-all-streams-close", address, str(port), url]
+        ),
+        shlex.join(["curl", "--http3-only", *options, url]),
         # The second flag only works in a profile of its own.
         "chromium --user-data-dir=$(mktemp -d) " + shlex.join([*flags, url]),
     ]

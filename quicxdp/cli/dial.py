@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import quicxdp
 from quicxdp.errors import QuicxdpError
 
-from .exits import CommandError, FetchExit
+from .exits import CommandError, FetchExit, sentence
 from .h3_client import H3ClientProtocol
 
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ async def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[s
     try:
         infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
-        detail = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(
-            f"the name {host} has no address: {detail}", FetchExit.NO_ADDRESS
+            f"the name {host} has no address: {sentence(error)}", FetchExit.NO_ADDRESS
         ) from None
     addresses: list[str] = []
     for found_family, _, _, _, sockaddr in infos:
@@ -191,8 +190,8 @@ def _failure(error: BaseException | None) -> CommandError:
     if isinstance(error, CommandError):
         return error
     if isinstance(error, QuicxdpError):
-        return CommandError(str(error), FetchExit.NO_LOCAL_ADDRESS)
+        return CommandError(sentence(error), FetchExit.NO_LOCAL_ADDRESS)
     if isinstance(error, OSError):
-        return CommandError(f"cannot connect: {error}", FetchExit.NO_CONNECTION)
+        return CommandError(f"cannot connect: {sentence(error)}", FetchExit.NO_CONNECTION)
     assert error is not None  # noqa: S101
     raise error

@@ -130,8 +130,18 @@ def _text(found: Diagnosis) -> list[str]:
             )
     lines.append("")
     for text in found.advice:
-        lines += textwrap.wrap(text, 88, initial_indent="* ", subsequent_indent="  ")
+        lines += _wrapped(text, "* ")
     return lines
+
+
+def _wrapped(text: str, bullet: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        88,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_on_hyphens=False,  # commands are among the words
+    )
 
 
 def _yes(value: bool) -> str:  # noqa: FBT001

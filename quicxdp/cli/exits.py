@@ -41,6 +41,13 @@ class FetchExit(IntEnum):
     QUIC_CONNECT = 96
 
 
+def sentence(error: BaseException) -> str:
+    """Return what an exception says, without the number that OSError puts in front."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
 class CommandError(Exception):
     """A command cannot go on: the sentence for the user and the status to end with."""
 

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from . import fetch_options, logs, timing, transfer, url
 from .dial import DialOptions
-from .exits import CommandError, FetchExit
+from .exits import CommandError, FetchExit, sentence
 from .h3_client import WINDOW_BYTES
 from .options import new_event_loop
 from .private_file import open_secrets_log
@@ -126,9 +126,8 @@ def _configuration(options: argparse.Namespace, stack: ExitStack) -> QuicConfigu
         try:
             x509.load_pem_x509_certificates(options.cacert.read_bytes())
         except (OSError, ValueError) as error:
-            detail = error.strerror if isinstance(error, OSError) else str(error)
             raise CommandError(
-                f"--cacert {options.cacert}: {detail}", FetchExit.BAD_CA_FILE
+                f"--cacert {options.cacert}: {sentence(error)}", FetchExit.BAD_CA_FILE
             ) from None
         configuration.load_verify_locations(cafile=str(options.cacert))
     if options.secrets_log is not None:

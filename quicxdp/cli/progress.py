@@ -64,6 +64,9 @@ class Bar:
             TransferSpeedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            # Bodies go to standard output as they are, past whatever would dress them up.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task(self._name, total=self._total_bytes)
         self._progress.start()

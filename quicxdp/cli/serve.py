@@ -20,8 +20,9 @@ from quicxdp.errors import QuicxdpError
 
 from . import banner, logs, startup, stats_file
 from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
-from .exits import ExitCode, StartError
-from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol, ServerState
+from .exits import ExitCode, StartError, sentence
+from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
+from .h3_state import ServerState
 from .help import Formatter
 from .options import LOOPS, add_io_options, new_event_loop, port_number, seconds
 from .private_file import open_secrets_log
@@ -246,8 +247,9 @@ class _Server:
                 interface=self.options.interface,
             )
         except QuicxdpError as error:
-            detail = error.strerror if isinstance(error, OSError) else str(error)
-            raise StartError(f"cannot serve on {host} port {port}: {detail}") from error
+            raise StartError(
+                f"cannot serve on {host} port {port}: {sentence(error)}"
+            ) from error
         except OSError as error:
             if self._may_do_without(host, error):
                 logger.warning("no server on %s: %s", host, error.strerror or error)

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 
 from . import certificate, static_files
 from .cert import CA_NAME, CERTIFICATE_NAME, DIRECTORY, KEY_NAME
-from .exits import StartError
+from .exits import StartError, sentence
 from .static_files import FileRoot
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ async def addresses(host: str) -> list[str]:
     try:
         infos = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
-        detail = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(
-            f"--host {host} is neither an address nor a name: {detail}"
+            f"--host {host} is neither an address nor a name: {sentence(error)}"
         ) from None
     # A zone, as in fe80::1%eth0, is not part of what getaddrinfo writes.
     zone = host.partition("%")[2]

@@ -276,6 +276,23 @@ def test_what_keeps_a_server_from_starting_is_said_with_status_three(
     )
 
 
+def test_a_host_may_be_a_name_and_stands_for_all_its_addresses(
+    pki: Path, module_site: Path
+) -> None:
+    """As with every other server; and addresses may be given one by one."""
+    with running(
+        str(module_site), *options(pki), "--host", "localhost", "--host", "127.0.0.2"
+    ) as started:
+        text = "\n".join(started.lines)
+        started.stop()
+
+    assert f"https://127.0.0.1:{started.port}/" in text
+    assert f"https://127.0.0.2:{started.port}/" in text
+    assert "neither an address nor a name" in failed_start(
+        str(module_site), *options(pki), "--host", "nowhere.invalid"
+    )
+
+
 def test_a_port_that_is_taken_is_said_to_be_so(pki: Path, module_site: Path) -> None:
     """And how to find out by whom."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -504,6 +521,16 @@ def test_both_families_and_literal_addresses_work(fetch: Fetch, family: str) -> 
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"<h1>start</h1>\n"
+
+
+def test_a_lane_that_cannot_be_used_is_told(fetch: Fetch) -> None:
+    """45 as curl for its --interface; in words, without numbers."""
+    nameless = fetch("/", "--io", "xdp")
+    loopback = fetch("/", "--io", "xdp", "--interface", "lo")
+
+    assert (nameless.returncode, loopback.returncode) == (45, 45)
+    assert b"needs interface" in nameless.stderr
+    assert b"Errno" not in loopback.stderr
 
 
 def test_a_ca_file_that_cannot_be_used_is_told(fetch: Fetch, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quicxdp import aioquic_shim_streams as shim
-from quicxdp.cli import stream_pump
+from quicxdp.cli import listing, stream_pump
 from quicxdp.cli.body import Body
 from quicxdp.cli.exits import CommandError, FetchExit
+from quicxdp.cli.responder import Responder
 from quicxdp.cli.static import Zeros
 
 from .conftest import until
@@ -182,6 +183,68 @@ def test_a_body_nobody_asked_for_is_stopped_after_the_answer(
             assert (await response.head)[0] == (b":status", b"405")
             await until(lambda: not (client.protocol._pump))
             client.protocol.finish(response)
+            assert (await client.get("/")).status == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.rfc("9110#10.1.1")
+def test_a_client_that_waits_for_100_is_told_to_go_on(
+    serve: Serve, connect: Connect
+) -> None:
+    """The RFC: "MUST send either 100 ... or a final status code"."""
+
+    async def run() -> None:
+        async with serve(None, bench=True) as server, connect(server.port) as client:
+            posted = client.send(
+                "/", "POST", body=Body([Zeros(300_000)]), expect="100-continue"
+            )
+            assert (await client.answer(posted)).body == b"300000\n"
+            assert posted.interim == [[(b":status", b"100")]]
+
+    asyncio.run(run())
+
+
+def test_a_fault_of_ours_costs_one_request_and_no_connection(
+    serve: Serve,
+    connect: Connect,
+    site: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """500 for the client, a traceback for the operator."""
+
+    def broken(_responder: Responder, _request: object) -> None:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        async with serve(site) as server, connect(server.port) as client:
+            good = Responder.answer
+            monkeypatch.setattr(Responder, "answer", broken)
+            assert (await client.get("/")).status == 500
+            monkeypatch.setattr(Responder, "answer", good)
+            assert (await client.get("/")).status == 200
+
+    asyncio.run(run())
+
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_listing_that_fails_is_answered(
+    serve: Serve, connect: Connect, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong in the thread, the client does not wait for ever."""
+
+    def broken(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(listing, "read_directory", broken)
+
+    async def run() -> None:
+        async with serve(site, listing=True) as server, connect(server.port) as client:
+            assert (await client.get("/sub/")).status == 500
+            monkeypatch.setattr(listing, "read_directory", len)
+            assert (await client.get("/sub/")).status == 500
             assert (await client.get("/")).status == 200
 
     asyncio.run(run())

@@ -10,7 +10,9 @@
 #include "quicxdp.h"
 
 /* Room for "[ffff:...:ffff%4294967295]:65535". */
-enum { ADDR_TEXT_BYTES = 72 };
+enum {
+	ADDR_TEXT_BYTES = 72
+};
 
 /* addr_is_wildcard: 0.0.0.0, :: or no address at all. */
 bool addr_is_wildcard(const struct qx_addr *a);

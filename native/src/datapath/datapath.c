@@ -26,77 +26,6 @@ void qx_forked(void)
 	device_forked();
 }
 
-/* ---- Checking the configuration ---- */
-
-static int check_addr(const struct qx_addr *a, const char *what, char *why)
-{
-	static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-	if (a->family != QX_UNSPEC && a->family != QX_IPV4 && a->family != QX_IPV6) {
-		why_set(why, "%s address: family %u is neither QX_IPV4 nor QX_IPV6", what,
-			a->family);
-		return -EINVAL;
-	}
-	if (a->family == QX_IPV6 && memcmp(a->ip, mapped_prefix, sizeof(mapped_prefix)) == 0) {
-		why_set(why, "%s address: IPv4 in IPv6 form (::ffff:...); give it as QX_IPV4",
-			what);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static bool is_zero(const uint8_t *bytes, size_t len_bytes)
-{
-	while (len_bytes > 0 && bytes[len_bytes - 1] == 0)
-		len_bytes--;
-	return len_bytes == 0;
-}
-
-/* Only an endpoint on :: reaches both families. */
-static int check_families(const struct qx_config *cfg, char *why)
-{
-	const struct qx_addr *local = &cfg->local;
-	bool both = local->family == QX_IPV6 && is_zero(local->ip, sizeof(local->ip)) &&
-		    !(cfg->flags & QX_CFG_V6ONLY);
-
-	if (local->family == QX_UNSPEC || cfg->remote.family == QX_UNSPEC ||
-	    local->family == cfg->remote.family || (both && cfg->remote.family == QX_IPV4))
-		return 0;
-	why_set(why, "local address IPv%d, remote address IPv%d: one cannot reach the other; "
-		"bind to an address of the remote's family", local->family, cfg->remote.family);
-	return -EINVAL;
-}
-
-static int check_config(const struct qx_config *cfg, char *why)
-{
-	int err;
-
-	if ((err = check_addr(&cfg->local, "local", why)) < 0 ||
-	    (err = check_addr(&cfg->remote, "remote", why)) < 0)
-		return err;
-	if (cfg->remote.family != QX_UNSPEC && cfg->remote.port == 0) {
-		why_set(why, "remote address: port 0 cannot be connected to; give the port");
-		return -EINVAL;
-	}
-	if ((err = check_families(cfg, why)) < 0)
-		return err;
-	if (!memchr(cfg->interface, 0, sizeof(cfg->interface))) {
-		why_set(why, "interface: names have at most %d characters", QX_IFNAME_BYTES - 1);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int check_local_family(struct qx_config *cfg, char *why)
-{
-	if (cfg->local.family == QX_UNSPEC)
-		cfg->local.family = cfg->remote.family;
-	if (cfg->local.family != QX_UNSPEC)
-		return 0;
-	why_set(why, "no local address: give one, or a remote address, or a bound socket");
-	return -EINVAL;
-}
-
 /* ---- Opening ---- */
 
 static struct qx_datapath *new_datapath(const struct qx_config *cfg, char *why)
@@ -117,8 +46,10 @@ static int open_wait(struct qx_datapath *dp, char *why)
 	int err = wait_open(&dp->wait);
 
 	if (err < 0)
-		why_set(why, "epoll, timerfd or eventfd: %s; each endpoint needs three "
-			"descriptors besides its sockets (ulimit -n)", strerror(-err));
+		why_set(why,
+			"epoll, timerfd or eventfd: %s; each endpoint needs three "
+			"descriptors besides its sockets (ulimit -n)",
+			strerror(-err));
 	return err;
 }
 
@@ -143,11 +74,17 @@ static int watch(struct qx_datapath *dp, int fd, char *why)
 	return err;
 }
 
+/* The queues whose descriptors are in the wait set: all or none. */
+static uint32_t watched_queue_cnt(const struct qx_datapath *dp)
+{
+	return dp->flags & QX_CFG_SPIN ? 0 : device_queue_cnt(dp->dev);
+}
+
 static int watch_device(struct qx_datapath *dp, char *why)
 {
 	int err = 0, fd = device_event_fd(dp->dev);
 
-	for (uint32_t q = 0; err == 0 && q < device_queue_cnt(dp->dev); q++)
+	for (uint32_t q = 0; err == 0 && q < watched_queue_cnt(dp); q++)
 		err = watch(dp, device_queue_fd(dp->dev, q), why);
 	if (err == 0 && fd >= 0)
 		err = watch(dp, fd, why);
@@ -158,7 +95,7 @@ void datapath_unwatch_port(struct qx_datapath *dp)
 {
 	int fd = device_event_fd(dp->dev);
 
-	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++)
+	for (uint32_t q = 0; q < watched_queue_cnt(dp); q++)
 		wait_unwatch(dp->wait, device_queue_fd(dp->dev, q));
 	if (fd >= 0)
 		wait_unwatch(dp->wait, fd);
@@ -211,9 +148,9 @@ int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
 	if (!why)
 		why = unread;
 	why[0] = 0;
-	if ((err = check_config(&cfg, why)) < 0)
+	if ((err = datapath_check_config(&cfg, why)) < 0)
 		return err;
-	if (cfg.socket_fd < 0 && (err = check_local_family(&cfg, why)) < 0)
+	if (cfg.socket_fd < 0 && (err = datapath_pick_family(&cfg, why)) < 0)
 		return err;
 	if (!(dp = new_datapath(&cfg, why)))
 		return -ENOMEM;
@@ -252,10 +189,11 @@ int qx_open_memory(struct qx_datapath **out, struct qx_link *link, uint32_t end,
 	if (!why)
 		why = unread;
 	why[0] = 0;
-	if ((err = check_config(cfg, why)) < 0)
+	if ((err = datapath_check_config(cfg, why)) < 0)
 		return err;
 	if (cfg->local.family == QX_UNSPEC || cfg->local.port == 0) {
-		why_set(why, "the simulation has no kernel to pick an address: name the local "
+		why_set(why,
+			"the simulation has no kernel to pick an address: name the local "
 			"address and port");
 		return -EINVAL;
 	}

@@ -1,4 +1,4 @@
-/* datapath.h: what datapath.c (life) and datapath_io.c (packets) share. */
+/* datapath.h: what datapath.c (life), datapath_config.c and datapath_io.c (packets) share. */
 #ifndef QX_DATAPATH_H
 #define QX_DATAPATH_H
 
@@ -12,27 +12,27 @@
 #include "wait.h"
 
 struct qx_datapath {
-	uint32_t fork_generation;      /* of the process that opened it */
-	uint32_t flags;                /* enum qx_config_flags */
+	uint32_t fork_generation; /* of the process that opened it */
+	uint32_t flags;           /* enum qx_config_flags */
 	struct qx_addr local;
-	struct qx_addr remote;         /* QX_UNSPEC: not connected */
+	struct qx_addr remote; /* QX_UNSPEC: not connected */
 	struct qx_wait *wait;
-	struct qx_udp *udp;            /* NULL in the simulation */
-	struct qx_device *dev;         /* NULL without an interface */
+	struct qx_udp *udp;    /* NULL in the simulation */
+	struct qx_device *dev; /* NULL without an interface */
 	struct qx_port *port;
-	bool port_down;                /* the interface is gone */
-	bool simulated;                /* deadlines are virtual: nobody may wait for them */
+	bool port_down; /* the interface is gone */
+	bool simulated; /* deadlines are virtual: nobody may wait for them */
 
-	bool lent;                     /* a batch is at the caller's */
+	bool lent; /* a batch is at the caller's */
 	bool rings_were_busy;
 	bool socket_was_empty;
 	uint32_t turns_without_socket; /* qx_recv calls since the socket was asked */
 	uint64_t socket_asked_ns;
-	int32_t deferred_error;        /* of a qx_recv that had datagrams to return */
+	int32_t deferred_error; /* of a qx_recv that had datagrams to return */
 
-	enum qx_lane reserved_lane;    /* from qx_reserve to qx_commit */
-	bool starved[QX_LANE_CNT];     /* qx_reserve found nothing free */
-	bool want_write[QX_LANE_CNT];  /* as the wait set has it */
+	enum qx_lane reserved_lane;   /* from qx_reserve to qx_commit */
+	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
+	bool want_write[QX_LANE_CNT]; /* as the wait set has it */
 
 	uint64_t drop[QX_DROP_CNT];
 	struct qx_errors errors;
@@ -40,6 +40,13 @@ struct qx_datapath {
 
 /* datapath_usable: -EPERM in a forked child, else 0. */
 int datapath_usable(const struct qx_datapath *dp);
+
+/* datapath_check_config refuses contradictions: -EINVAL with why. */
+int datapath_check_config(const struct qx_config *cfg, char *why);
+
+/* datapath_pick_family gives a local address that was left out the remote's family;
+ * -EINVAL with why if there is none. */
+int datapath_pick_family(struct qx_config *cfg, char *why);
 
 /* datapath_unwatch_port takes the device's descriptors out of the wait set. */
 void datapath_unwatch_port(struct qx_datapath *dp);

@@ -2,18 +2,18 @@
  *
  * Receiving, the rings come first because asking them costs no system call.  The socket is
  * asked when they had nothing, and every few turns in any case, so that neither lane can
- * starve the other; until then the wait set stays readable for what the socket holds.  A
- * caller that spins on empty rings asks it only every few microseconds. */
+ * starve the other; until then the wait set stays readable for what the socket holds.  Once
+ * found empty it is left alone for a while: a caller that spins on the rings, or is faster
+ * than its sender, would otherwise pay a system call per packet for hearing "nothing". */
 #include <errno.h>
 #include <string.h>
 
 #include "datapath.h"
 
 enum {
-	SOCKET_TURNS = 8,     /* of busy rings, then the socket is asked all the same */
-	QUIET_TURNS = 64,     /* likewise of empty rings, while the socket was just found */
-	QUIET_NS = 2000,      /* empty, that is, less than this ago */
-	RUN_MAX = 64          /* datagrams of one reservation of qx_send: one GSO message */
+	SOCKET_TURNS = 8,  /* of busy rings, then the socket is asked all the same */
+	QUIET_NS = 100000, /* an empty socket is not asked again for this long */
+	RUN_MAX = 64       /* datagrams of one reservation of qx_send: one GSO message */
 };
 
 /* ---- Wake-ups for writing ---- */
@@ -28,6 +28,8 @@ static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
 		wait_want_write(dp->wait, udp_fd(dp->udp), want);
 		return;
 	}
+	if (dp->flags & QX_CFG_SPIN)
+		return;
 	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++)
 		wait_want_write(dp->wait, device_queue_fd(dp->dev, q), want);
 }
@@ -40,12 +42,11 @@ static bool socket_is_due(const struct qx_datapath *dp, bool rings_empty, uint64
 {
 	if (!dp->udp)
 		return false;
-	if (!dp->port)
+	if (!dp->port || dp->port_down)
 		return true;
-	if (!rings_empty)
-		return dp->turns_without_socket >= SOCKET_TURNS;
-	return !dp->socket_was_empty || now_ns - dp->socket_asked_ns >= QUIET_NS ||
-	       dp->turns_without_socket >= QUIET_TURNS;
+	if (dp->socket_was_empty)
+		return now_ns - dp->socket_asked_ns >= QUIET_NS;
+	return rings_empty || dp->turns_without_socket >= SOCKET_TURNS;
 }
 
 static void recv_socket(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
@@ -146,8 +147,8 @@ void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch)
 /* The lane is chosen anew for every reservation: neighbours come and go. */
 static int choose_lane(struct qx_datapath *dp, const struct qx_path *path)
 {
-	bool port_sends = dp->port && !dp->port_down &&
-			  !(dp->udp && dp->flags & QX_CFG_TX_SOCKET);
+	bool port_sends =
+		dp->port && !dp->port_down && !(dp->udp && dp->flags & QX_CFG_TX_SOCKET);
 
 	if (port_sends && port_can_reach(dp->port, path))
 		return QX_LANE_XDP;
@@ -266,7 +267,8 @@ int qx_send(struct qx_datapath *dp, const uint8_t *payload, const struct qx_send
 		if (got == 0) {
 			/* Full of what this call queued?  Then a flush makes room. */
 			qx_flush(dp);
-			got = send_run(dp, payload, items + done, n, &paths[items[done].path]);
+			got = send_run(dp, payload, items + done, n,
+				       &paths[items[done].path]);
 		}
 		if (got == 0)
 			break;

@@ -286,13 +286,17 @@ static uint32_t poll_rings(struct qx_port *port, struct qx_batch *batch)
 	uint32_t queue_cnt = dev->nic->queue_cnt, left = POLL_MAX;
 
 	for (uint32_t i = 0; i < queue_cnt && left > 0; i++) {
+		uint32_t queue = dev->first_queue + i;
+
 		if (batch->datagram_cnt == QX_BATCH_MAX)
 			break;
-		left -= poll_queue(dev, (dev->first_queue + i) % queue_cnt, left, port,
-				   batch);
+		if (queue >= queue_cnt)
+			queue -= queue_cnt;
+		left -= poll_queue(dev, queue, left, port, batch);
 	}
 	/* So that a queue that is always full does not always come first. */
-	dev->first_queue = (dev->first_queue + 1) % queue_cnt;
+	if (++dev->first_queue >= queue_cnt)
+		dev->first_queue = 0;
 	return POLL_MAX - left;
 }
 

@@ -9,10 +9,12 @@
 
 #include "quicxdp.h"
 
-enum { QX_ERRORS_MAX = 64 };
+enum {
+	QX_ERRORS_MAX = 64
+};
 
 struct qx_errors {
-	uint64_t lost;        /* overwritten before they were read */
+	uint64_t lost; /* overwritten before they were read */
 	uint32_t first;
 	uint32_t cnt;
 	struct qx_error ring[QX_ERRORS_MAX];

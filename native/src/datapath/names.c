@@ -25,11 +25,8 @@ static const char *const drop_names[QX_DROP_CNT] = {
 };
 
 static const char *const frame_state_names[QX_FRAME_STATE_CNT] = {
-	[QX_FRAME_FREE] = "free",
-	[QX_FRAME_FILL] = "fill",
-	[QX_FRAME_LENT] = "lent",
-	[QX_FRAME_TX] = "tx",
-	[QX_FRAME_BUILT] = "built",
+	[QX_FRAME_FREE] = "free", [QX_FRAME_FILL] = "fill",   [QX_FRAME_LENT] = "lent",
+	[QX_FRAME_TX] = "tx",     [QX_FRAME_BUILT] = "built",
 };
 
 const char *qx_drop_name(uint32_t reason)

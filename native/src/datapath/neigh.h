@@ -17,8 +17,8 @@
 
 struct qx_neigh {
 	uint8_t mac[6];
-	uint16_t queue;              /* where the peer was heard last */
-	struct qx_addr local;        /* the address that the peer used last; port 0 */
+	uint16_t queue;       /* where the peer was heard last */
+	struct qx_addr local; /* the address that the peer used last; port 0 */
 	uint64_t heard_ns;
 };
 

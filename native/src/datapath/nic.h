@@ -12,14 +12,16 @@
 #include "ring.h"
 #include "umem.h"
 
-enum { QX_QUEUE_MAX = 64 };
+enum {
+	QX_QUEUE_MAX = 64
+};
 
 struct qx_queue {
 	struct qx_ring fill;
 	struct qx_ring rx;
 	struct qx_ring tx;
 	struct qx_ring completion;
-	int fd;                       /* pollable: the XSK, an eventfd */
+	int fd; /* pollable: the XSK, an eventfd */
 };
 
 struct qx_nic;
@@ -63,21 +65,21 @@ struct qx_nic {
 	char name[QX_IFNAME_BYTES];
 	uint32_t ifindex;
 	uint8_t mac[6];
-	uint8_t has_peer_mac;          /* point to point: every peer is behind peer_mac */
+	uint8_t has_peer_mac; /* point to point: every peer is behind peer_mac */
 	uint8_t peer_mac[6];
-	uint32_t mtu_bytes;            /* largest IP packet */
+	uint32_t mtu_bytes; /* largest IP packet */
 	uint32_t queue_cnt;
-	uint32_t rx_frame_cnt;         /* per queue, at most the fill ring's size */
+	uint32_t rx_frame_cnt; /* per queue, at most the fill ring's size */
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
-	int event_fd;                  /* pollable: call ops->events; only if that is set */
+	int event_fd; /* pollable: call ops->events; only if that is set */
 	struct qx_umem umem;
 	struct qx_queue queues[QX_QUEUE_MAX];
 };
 
 struct qx_nic_config {
 	char interface[QX_IFNAME_BYTES];
-	uint32_t rx_frame_cnt;         /* as in qx_config */
+	uint32_t rx_frame_cnt; /* as in qx_config */
 	uint32_t tx_frame_cnt;
 };
 

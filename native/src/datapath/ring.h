@@ -22,15 +22,17 @@
 struct qx_ring {
 	_Atomic uint32_t *producer;
 	_Atomic uint32_t *consumer;
-	_Atomic uint32_t *flags;      /* QX_RING_NEED_WAKEUP; NULL where there is none */
+	_Atomic uint32_t *flags; /* QX_RING_NEED_WAKEUP; NULL where there is none */
 	uint8_t *elements;
 	uint32_t stride_bytes;
-	uint32_t size;                /* elements, a power of two */
+	uint32_t size; /* elements, a power of two */
 	uint32_t cached_producer;
 	uint32_t cached_consumer;
 };
 
-enum { QX_RING_NEED_WAKEUP = 1 };   /* XDP_RING_NEED_WAKEUP */
+enum {
+	QX_RING_NEED_WAKEUP = 1
+}; /* XDP_RING_NEED_WAKEUP */
 
 /* struct xdp_desc of linux/if_xdp.h. */
 struct qx_desc {

@@ -20,77 +20,9 @@
 #include "udp_linux.h"
 #include "why.h"
 
-enum { DEFAULT_BUFFER_BYTES = 8 << 20 };
-
-/* Room for both families' addresses in one sentence. */
-struct addr_name {
-	char text[ADDR_TEXT_BYTES];
+enum {
+	DEFAULT_BUFFER_BYTES = 8 << 20
 };
-
-static struct addr_name name_of(const struct qx_addr *a)
-{
-	struct addr_name name;
-
-	addr_text(name.text, a);
-	return name;
-}
-
-/* ---- Sentences ---- */
-
-static int why_socket(char *why, int err, int domain)
-{
-	if (err == -EAFNOSUPPORT)
-		why_set(why, "socket: this kernel has %s switched off; use an address of the "
-			"other family", domain == AF_INET6 ? "IPv6" : "IPv4");
-	else if (err == -EMFILE || err == -ENFILE)
-		why_set(why, "socket: too many open files; raise the limit (ulimit -n) or close "
-			"some endpoints");
-	else
-		why_set(why, "socket: %s", strerror(-err));
-	return err;
-}
-
-static int why_bind(char *why, int err, const struct qx_addr *local)
-{
-	struct addr_name name = name_of(local);
-
-	switch (err) {
-	case -EADDRINUSE:
-		why_set(why, "%s: the UDP port is taken; `ss -ulpn sport = :%u` shows by whom: "
-			"stop that program or choose another port", name.text, local->port);
-		break;
-	case -EADDRNOTAVAIL:
-		why_set(why, "%s: not an address of this machine; `ip address` lists those it "
-			"has", name.text);
-		break;
-	case -EACCES:
-		why_set(why, "%s: ports below net.ipv4.ip_unprivileged_port_start need "
-			"CAP_NET_BIND_SERVICE; choose a higher port or grant it", name.text);
-		break;
-	case -EINVAL:
-		why_set(why, "%s: bind refused it; a link-local address needs its interface "
-			"(scope), as in fe80::1%%eth0", name.text);
-		break;
-	default:
-		why_set(why, "%s: bind: %s", name.text, strerror(-err));
-	}
-	return err;
-}
-
-static int why_connect(char *why, int err, const struct qx_addr *remote)
-{
-	struct addr_name name = name_of(remote);
-
-	if (err == -ENETUNREACH || err == -EHOSTUNREACH)
-		why_set(why, "%s: no route leads there from the bound address; see `ip route "
-			"get`", name.text);
-	else if (err == -EACCES)
-		why_set(why, "%s: connect: not permitted; a broadcast address needs "
-			"QX_CFG_BROADCAST", name.text);
-	else
-		why_set(why, "%s: connect: %s", name.text, strerror(-err));
-	return err;
-}
 
 /* ---- Options ---- */
 
@@ -105,17 +37,21 @@ static const struct must_option {
 	int option;
 	int value;
 	const char *name;
-} must_ipv4[] = {
-	{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
-	{SOL_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
-	{SOL_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
-}, must_ipv6[] = {
-	{SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
-	{SOL_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
-	{SOL_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
+} must_ipv4[] =
+	{
+		{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
+		{SOL_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
+		{SOL_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
+},
+  must_ipv6[] = {
+	  {SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
+	  {SOL_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
+	  {SOL_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
 };
 
-enum { MUST_CNT = sizeof(must_ipv4) / sizeof(must_ipv4[0]) };
+enum {
+	MUST_CNT = sizeof(must_ipv4) / sizeof(must_ipv4[0])
+};
 
 _Static_assert(sizeof(must_ipv6) == sizeof(must_ipv4), "one table per family");
 
@@ -129,8 +65,10 @@ static int set_all(const struct qx_udp *u, const struct must_option options[MUST
 	for (int i = 0; i < cnt; i++) {
 		err = set_int(u->fd, options[i].level, options[i].option, options[i].value);
 		if (err < 0) {
-			why_set(why, "setsockopt %s: %s; the kernel must be Linux 4.18 or newer "
-				"and a sandbox must allow it", options[i].name, strerror(-err));
+			why_set(why,
+				"setsockopt %s: %s; the kernel must be Linux 4.18 or newer "
+				"and a sandbox must allow it",
+				options[i].name, strerror(-err));
 			return err;
 		}
 	}
@@ -140,8 +78,9 @@ static int set_all(const struct qx_udp *u, const struct must_option options[MUST
 /* Larger than the system allows is normal for us and not an error: the socket works. */
 static void set_buffers(int fd, uint32_t wanted_bytes)
 {
-	int bytes = wanted_bytes == 0 ? DEFAULT_BUFFER_BYTES :
-		    wanted_bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)wanted_bytes;
+	int bytes = wanted_bytes == 0              ? DEFAULT_BUFFER_BYTES
+		    : wanted_bytes > INT32_MAX / 2 ? INT32_MAX / 2
+						   : (int)wanted_bytes;
 
 	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0)
 		set_int(fd, SOL_SOCKET, SO_RCVBUF, bytes);
@@ -178,7 +117,7 @@ static int make_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 	u->domain = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
 	u->fd = socket(u->domain, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
 	if (u->fd < 0)
-		return why_socket(why, -errno, u->domain);
+		return udp_why_socket(why, -errno, u->domain);
 	return 0;
 }
 
@@ -201,7 +140,7 @@ static int bind_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 	if ((err = set_options(u, cfg, why)) < 0)
 		return err;
 	if (bind(u->fd, (const struct sockaddr *)&name, len) < 0)
-		return why_bind(why, -errno, &cfg->local);
+		return udp_why_bind(why, -errno, &cfg->local);
 	return 0;
 }
 
@@ -213,13 +152,10 @@ static int connect_socket(struct qx_udp *u, const struct qx_config *cfg, char *w
 	if (cfg->remote.family == QX_UNSPEC)
 		return 0;
 	len = addr_to_sockaddr(&name, &cfg->remote, u->domain);
-	if (len == 0 || (u->v6only && cfg->remote.family == QX_IPV4)) {
-		why_set(why, "%s: the socket's address family cannot reach it; bind to an "
-			"address of the same family", name_of(&cfg->remote).text);
-		return -EINVAL;
-	}
+	if (len == 0 || (u->v6only && cfg->remote.family == QX_IPV4))
+		return udp_why_connect(why, -EAFNOSUPPORT, &cfg->remote);
 	if (connect(u->fd, (const struct sockaddr *)&name, len) < 0)
-		return why_connect(why, -errno, &cfg->remote);
+		return udp_why_connect(why, -errno, &cfg->remote);
 	return 0;
 }
 
@@ -261,14 +197,16 @@ static int adopt_socket(struct qx_udp *u, const struct qx_config *cfg, char *why
 	if ((err = get_int(cfg->socket_fd, SOL_SOCKET, SO_TYPE, &type)) < 0 ||
 	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_PROTOCOL, &protocol)) < 0 ||
 	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_DOMAIN, &u->domain)) < 0) {
-		why_set(why, "descriptor %d: not a socket that can be used (%s)", cfg->socket_fd,
-			strerror(-err));
+		why_set(why, "descriptor %d: not a socket that can be used (%s)",
+			cfg->socket_fd, strerror(-err));
 		return err;
 	}
 	if (type != SOCK_DGRAM || protocol != IPPROTO_UDP ||
 	    (u->domain != AF_INET && u->domain != AF_INET6)) {
-		why_set(why, "descriptor %d: a UDP socket over IPv4 or IPv6 is needed, this is "
-			"another kind", cfg->socket_fd);
+		why_set(why,
+			"descriptor %d: a UDP socket over IPv4 or IPv6 is needed, this is "
+			"another kind",
+			cfg->socket_fd);
 		return -EINVAL;
 	}
 	if (u->domain == AF_INET6 &&

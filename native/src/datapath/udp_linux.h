@@ -1,8 +1,10 @@
-/* udp_linux.h: what the three files of the Linux socket lane share.
+/* udp_linux.h: what the files of the Linux socket lane share.
  *
- *      udp_linux.c      opens, adopts, sets options, closes
- *      udp_linux_rx.c   recvmmsg + UDP_GRO: messages in, datagrams out
- *      udp_linux_tx.c   datagrams in, sendmmsg + UDP_SEGMENT out
+ *      udp_linux.c         opens, adopts, sets options, closes
+ *      udp_linux_why.c     sentences for what can go wrong there
+ *      udp_linux_rx.c      recvmmsg + UDP_GRO: messages in, datagrams out
+ *      udp_linux_tx.c      datagrams in, messages collected
+ *      udp_linux_flush.c   sendmmsg + UDP_SEGMENT: messages out
  *
  * One mapping holds both arenas and is all that payloads ever lie in.  It is
  * MADV_DONTFORK: a forked child neither copies it nor can write into it. */
@@ -33,8 +35,10 @@ enum {
 	UDP_TX_MESSAGES = 256,
 	UDP_TX_IOVS = 512,
 	UDP_TX_CONTROL_BYTES = 96,
-	UDP_TX_SEGMENTS = 64,          /* UDP_MAX_SEGMENTS before Linux 6.9 */
-	UDP_TX_MESSAGE_BYTES = 65000   /* below 65,535 with headers of either family */
+	UDP_TX_SEGMENTS = 64,         /* UDP_MAX_SEGMENTS before Linux 6.9 */
+	UDP_TX_MESSAGE_BYTES = 65000, /* below 65,535 with headers of either family */
+
+	UDP_EINTR_TRIES = 16 /* in a row; then the caller is asked to come back */
 };
 
 struct udp_rx_control {
@@ -49,19 +53,19 @@ struct udp_tx_control {
 struct udp_rx_message {
 	struct qx_path path;
 	uint32_t len_bytes;
-	uint32_t segment_bytes;        /* of each datagram in it; the last may be shorter */
-	uint32_t done_bytes;           /* handed out */
+	uint32_t segment_bytes; /* of each datagram in it; the last may be shorter */
+	uint32_t done_bytes;    /* handed out */
 	uint8_t ecn;
-	bool some_left;                /* the batch was full: goes on in the next call */
+	bool some_left; /* the batch was full: goes on in the next call */
 };
 
 struct udp_rx {
-	uint8_t *base;                 /* UDP_RX_MESSAGES buffers */
-	uint32_t next;                 /* messages [next, end) wait to be handed out */
+	uint8_t *base; /* UDP_RX_MESSAGES buffers */
+	uint32_t next; /* messages [next, end) wait to be handed out */
 	uint32_t end;
-	uint32_t segments_x8;          /* running mean of datagrams per message, times 8 */
-	struct udp_rx_message now;     /* message next, once looked at */
-	uint16_t lent[UDP_RX_MESSAGES];        /* datagrams of each that the caller has */
+	uint32_t segments_x8;           /* running mean of datagrams per message, times 8 */
+	struct udp_rx_message now;      /* message next, once looked at */
+	uint16_t lent[UDP_RX_MESSAGES]; /* datagrams of each that the caller has */
 	struct mmsghdr headers[UDP_RX_MESSAGES];
 	struct iovec iovs[UDP_RX_MESSAGES];
 	struct sockaddr_in6 names[UDP_RX_MESSAGES];
@@ -71,28 +75,28 @@ struct udp_rx {
 /* A message being collected or waiting to be sent. */
 struct udp_tx_message {
 	uint32_t len_bytes;
-	uint32_t segment_bytes;        /* of its first datagram */
+	uint32_t segment_bytes; /* of its first datagram */
 	uint16_t segment_cnt;
-	uint16_t sent_cnt;             /* segments dealt with one by one */
-	uint16_t plain_control_bytes;  /* control without, and */
-	uint16_t gso_control_bytes;    /* with UDP_SEGMENT */
+	uint16_t sent_cnt;            /* segments dealt with one by one */
+	uint16_t plain_control_bytes; /* control without, and */
+	uint16_t gso_control_bytes;   /* with UDP_SEGMENT */
 	uint8_t ecn;
-	bool retried;                  /* after an error about an earlier datagram */
+	bool retried; /* after an error about an earlier datagram */
 };
 
 struct udp_tx {
 	uint8_t *base;
 	uint32_t used_bytes;
 	uint32_t iov_cnt;
-	uint32_t first;                /* messages [first, end) wait to be sent */
+	uint32_t first; /* messages [first, end) wait to be sent */
 	uint32_t end;
-	bool open;                     /* message end - 1 may grow */
-	bool gso;                      /* not refused so far */
-	struct qx_path open_path;      /* of message end - 1 */
+	bool open;                /* message end - 1 may grow */
+	bool gso;                 /* not refused so far */
+	struct qx_path open_path; /* of message end - 1 */
 
-	struct qx_path reserved_path;  /* from udp_reserve to udp_commit */
+	struct qx_path reserved_path; /* from udp_reserve to udp_commit */
 	uint32_t reserved_cnt;
-	uint32_t reserved_bytes;       /* room of each */
+	uint32_t reserved_bytes; /* room of each */
 
 	struct mmsghdr headers[UDP_TX_MESSAGES];
 	struct udp_tx_message messages[UDP_TX_MESSAGES];
@@ -103,10 +107,10 @@ struct udp_tx {
 
 struct qx_udp {
 	int fd;
-	int domain;                    /* AF_INET or AF_INET6 */
+	int domain; /* AF_INET or AF_INET6 */
 	bool v6only;
 	bool connected;
-	bool forked;                   /* the arenas are not ours any more */
+	bool forked; /* the arenas are not ours any more */
 	struct qx_addr local;
 	struct qx_addr remote;
 	uint8_t *arena;
@@ -120,5 +124,10 @@ struct qx_udp {
 /* udp_rx_init and udp_tx_init tie headers, names and controls together once. */
 void udp_rx_init(struct udp_rx *rx, uint8_t *base);
 void udp_tx_init(struct udp_tx *tx, uint8_t *base, bool gso);
+
+/* These fill in why for a system call's -errno.  Returns what udp_open returns. */
+int udp_why_socket(char *why, int err, int domain);
+int udp_why_bind(char *why, int err, const struct qx_addr *local);
+int udp_why_connect(char *why, int err, const struct qx_addr *remote);
 
 #endif

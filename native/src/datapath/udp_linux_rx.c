@@ -11,7 +11,9 @@
 #include "addr_linux.h"
 #include "udp_linux.h"
 
-enum { EINTR_TRIES = 16, TARGET_DATAGRAMS = 64 };
+enum {
+	TARGET_DATAGRAMS = 64
+};
 
 void udp_rx_init(struct udp_rx *rx, uint8_t *base)
 {
@@ -91,7 +93,8 @@ static void read_control(struct udp_rx_message *m, struct msghdr *h)
 
 static uint32_t segment_cnt(const struct udp_rx_message *m)
 {
-	return m->segment_bytes ? (m->len_bytes + m->segment_bytes - 1) / m->segment_bytes : 1;
+	return m->segment_bytes ? (m->len_bytes + m->segment_bytes - 1) / m->segment_bytes
+				: 1;
 }
 
 /* Looks at message rx->next.  Returns why its datagrams must not be delivered. */
@@ -231,7 +234,7 @@ static void receive(struct qx_udp *u)
 		return;
 	do {
 		got = recv_messages(u, &u->rx.headers[first], cnt);
-	} while (got < 0 && errno == EINTR && ++tries < EINTR_TRIES);
+	} while (got < 0 && errno == EINTR && ++tries < UDP_EINTR_TRIES);
 	u->rx.next = first;
 	u->rx.end = first + (got > 0 ? (uint32_t)got : 0);
 	/* Whatever it is, it is about a datagram or a peer and not about the socket: an

@@ -14,7 +14,7 @@
  * FILL counts a frame until we take it off the rx ring, TX until we take it off the
  * completion ring.  A counter per place moves only at its own transition, so the census
  * adding up to frame_cnt is a real check; umem_move also keeps an owner byte per frame and
- * refuses a move from the wrong place, which is how a phantom completion (facts: an EINVAL
+ * refuses a move from the wrong place, which is how a phantom completion (an EINVAL
  * kick completes the same frame again and again) or a frame given back twice is caught.
  *
  * Receiving and sending frames never mix: what a queue was given to FILL comes back to its

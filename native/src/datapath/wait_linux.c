@@ -13,14 +13,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_S = 1000000000 };
+enum {
+	NS_PER_S = 1000000000
+};
 
 struct qx_wait {
 	int epoll_fd;
 	int timer_fd;
 	int event_fd;
 	bool signalled;
-	uint64_t deadline_ns;      /* as armed; UINT64_MAX none */
+	uint64_t deadline_ns; /* as armed; UINT64_MAX none */
 };
 
 static int control(const struct qx_wait *w, int operation, int fd, uint32_t events)

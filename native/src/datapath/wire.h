@@ -5,7 +5,7 @@
  * at a fixed offset.  test_filter checks "filter accepts => wire_parse accepts".
  *
  * Checksums, received: valid, or equal to the pseudo-header sum (a virtual link's kernel
- * leaves the rest to hardware that is not there: facts/io-limits section 1), or zero over
+ * leaves the rest to hardware that is not there; see wire.c), or zero over
  * IPv4.  Sent: always computed; zero goes out as 0xffff (RFC 768). */
 #ifndef QX_WIRE_H
 #define QX_WIRE_H
@@ -24,10 +24,10 @@ enum {
 };
 
 struct wire_datagram {
-	struct qx_path path;          /* scope_id left 0: the device fills it in */
+	struct qx_path path; /* scope_id left 0: the device fills it in */
 	uint8_t peer_mac[6];
 	uint8_t ecn;
-	uint32_t payload_off_bytes;   /* into the frame */
+	uint32_t payload_off_bytes; /* into the frame */
 	uint32_t payload_len_bytes;
 };
 

@@ -7,36 +7,66 @@ asks fuzz_wire.c to mend the IPv4 header (1) and UDP (2) checksums.
 
 import struct
 from pathlib import Path
+from typing import Final
 
-OUT = Path(__file__).parent / "fuzz_wire"
-OURS = bytes([2]) + b"qx" + bytes([0, 0, 1])
-THEIRS = bytes([2]) + b"qx" + bytes([0, 0, 0])
-V4 = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
-V6 = bytes.fromhex("20010db8") + bytes(11) + b"\x01", bytes.fromhex("20010db8") + bytes(11) + b"\x02"
+OUT: Final = Path(__file__).parent / "fuzz_wire"
+OURS: Final = bytes([2]) + b"qx" + bytes([0, 0, 1])
+THEIRS: Final = bytes([2]) + b"qx" + bytes([0, 0, 0])
+V4: Final = (bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2]))
+V6: Final = tuple(
+    bytes.fromhex("20010db8") + bytes(11) + bytes([host]) for host in (1, 2)
+)
 
 
-def udp(payload=b"hello", sport=50000, dport=443, length=None, checksum=0):
+def udp(
+    payload: bytes = b"hello",
+    *,
+    sport: int = 50000,
+    dport: int = 443,
+    length: int | None = None,
+    checksum: int = 0,
+) -> bytes:
+    """Return a UDP header and payload; *length* lies about the length."""
     size = 8 + len(payload) if length is None else length
     return struct.pack(">HHHH", sport, dport, size, checksum) + payload
 
 
-def eth(body, kind, dest=OURS):
+def eth(body: bytes, kind: int, *, dest: bytes = OURS) -> bytes:
+    """Return an Ethernet frame of EtherType *kind*."""
     return dest + THEIRS + struct.pack(">H", kind) + body
 
 
-def v4(body, src=V4[0], dst=V4[1], proto=17, first=0x45, frag=0x4000, options=b"", tos=0):
+def v4(
+    body: bytes,
+    *,
+    src: bytes = V4[0],
+    proto: int = 17,
+    first: int = 0x45,
+    frag: int = 0x4000,
+    options: bytes = b"",
+    tos: int = 0,
+) -> bytes:
+    """Return a frame with an IPv4 header, its checksum left to the fuzz target."""
     total = 20 + len(options) + len(body)
     head = struct.pack(">BBHHHBBH", first, tos, total, 0, frag, 64, proto, 0)
-    return eth(head + src + dst + options + body, 0x0800)
+    return eth(head + src + V4[1] + options + body, 0x0800)
 
 
-def v6(body, src=V6[0], dst=V6[1], proto=17, tclass=0, length=None):
+def v6(
+    body: bytes,
+    *,
+    src: bytes = V6[0],
+    proto: int = 17,
+    tclass: int = 0,
+    length: int | None = None,
+) -> bytes:
+    """Return a frame with an IPv6 header; *length* lies about the payload length."""
     size = len(body) if length is None else length
     head = struct.pack(">IHBB", 6 << 28 | tclass << 20, size, proto, 64)
-    return eth(head + src + dst + body, 0x86DD)
+    return eth(head + src + V6[1] + body, 0x86DD)
 
 
-SEEDS = {
+SEEDS: Final = {
     "v4": v4(udp()),
     "v4_empty": v4(udp(b"")),
     "v4_ce": v4(udp(), tos=3),
@@ -72,7 +102,8 @@ SEEDS = {
 }
 
 
-def main():
+def main() -> None:
+    """Replace the corpus."""
     OUT.mkdir(exist_ok=True)
     for old in OUT.iterdir():
         old.unlink()

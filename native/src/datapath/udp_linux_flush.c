@@ -1,0 +1,158 @@
+/* udp_linux_flush.c: collected messages out to the kernel, and what becomes of those that it
+ * does not take.
+ *
+ *      EAGAIN                  everything stays, in order, for the next flush
+ *      EIO, EINVAL, ...        perhaps UDP_SEGMENT: the segments go one by one, and if that
+ *                              works, from now on all do
+ *      ECONNREFUSED            about an earlier datagram: reported, this one goes again
+ *      others                  this message is counted and reported, the rest goes on */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "addr_linux.h"
+#include "udp_linux.h"
+
+static void count_sent(struct qx_udp *u, uint32_t messages)
+{
+	const struct udp_tx_message *m = &u->tx.messages[u->tx.first];
+
+	for (uint32_t i = 0; i < messages; i++) {
+		u->stats.tx_packets += m[i].segment_cnt;
+		u->stats.tx_bytes += m[i].len_bytes;
+	}
+	u->tx.first += messages;
+}
+
+/* The first waiting message met an error: what is left of it is counted, reported and out of
+ * the way.  Only its last segment may be shorter and then still has a chance alone, for
+ * which it stays: a datagram that is too long must not take its neighbour along. */
+static void give_up_first(struct qx_udp *u, int code)
+{
+	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
+	const struct msghdr *h = &u->tx.headers[u->tx.first].msg_hdr;
+	uint16_t upto = m->segment_cnt;
+	struct qx_addr peer = u->remote;
+
+	if (m->sent_cnt + 1 < upto && m->len_bytes % m->segment_bytes != 0)
+		upto--;
+	if (h->msg_name)
+		addr_from_sockaddr(&peer, h->msg_name, h->msg_namelen);
+	u->drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR] +=
+		(uint64_t)(upto - m->sent_cnt);
+	errors_push(&u->errors, code, &peer);
+	m->sent_cnt = upto;
+	if (upto == m->segment_cnt)
+		u->tx.first++;
+}
+
+/* ECONNREFUSED is an ICMP message about an earlier datagram of a connected socket, which
+ * the kernel reports instead of sending this one (net/core/sock.c, sock_error): reported,
+ * and this one tried again. */
+static bool retry_first(struct qx_udp *u, int code)
+{
+	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
+
+	if (code != ECONNREFUSED || m->retried)
+		return false;
+	m->retried = true;
+	errors_push(&u->errors, code, &u->remote);
+	return true;
+}
+
+/* What a kernel, a driver or an IPsec policy says that does not take UDP_SEGMENT, and what
+ * others say for other reasons: sending the segments alone tells which it was. */
+static bool may_mean_no_gso(int code)
+{
+	return code == EIO || code == EINVAL || code == EOPNOTSUPP || code == ENOPROTOOPT;
+}
+
+/* The entry of segment sent_cnt alone.  Datagrams lie in one piece each, so an entry holds
+ * whole segments. */
+static struct iovec cut_segment(const struct msghdr *h, const struct udp_tx_message *m)
+{
+	size_t skip = (size_t)m->sent_cnt * m->segment_bytes, len;
+	const struct iovec *iov = h->msg_iov;
+
+	while (skip >= iov->iov_len)
+		skip -= iov++->iov_len;
+	len = iov->iov_len - skip;
+	if (len > m->segment_bytes)
+		len = m->segment_bytes;
+	return (struct iovec){(uint8_t *)iov->iov_base + skip, len};
+}
+
+/* Sends the first waiting message's segments one by one.  0, or the positive errno. */
+static int send_segments(struct qx_udp *u)
+{
+	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
+	struct msghdr h = u->tx.headers[u->tx.first].msg_hdr;
+	struct iovec iov;
+
+	h.msg_controllen = m->plain_control_bytes;
+	for (; m->sent_cnt < m->segment_cnt; m->sent_cnt++) {
+		iov = cut_segment(&u->tx.headers[u->tx.first].msg_hdr, m);
+		h.msg_iov = &iov;
+		h.msg_iovlen = 1;
+		u->stats.tx_syscalls++;
+		if (sendmsg(u->fd, &h, MSG_DONTWAIT) < 0)
+			return errno;
+		u->stats.tx_packets++;
+		u->stats.tx_bytes += iov.iov_len;
+		/* It went, so UDP_SEGMENT was what the kernel did not take. */
+		if (iov.iov_len == m->segment_bytes)
+			u->tx.gso = false;
+	}
+	u->tx.first++;
+	return 0;
+}
+
+/* Hands over messages from the first on, as many as possible.  0, or the positive errno
+ * that the message which is first now met. */
+static int send_some(struct qx_udp *u)
+{
+	struct udp_tx *tx = &u->tx;
+	uint32_t cnt = 0;
+	int sent;
+
+	if (tx->messages[tx->first].sent_cnt > 0 ||
+	    (!tx->gso && tx->messages[tx->first].segment_cnt > 1))
+		return send_segments(u);
+	while (tx->first + cnt < tx->end &&
+	       (tx->gso || tx->messages[tx->first + cnt].segment_cnt == 1))
+		cnt++;
+	if (cnt == 1)
+		sent = sendmsg(u->fd, &tx->headers[tx->first].msg_hdr, MSG_DONTWAIT) < 0 ? -1
+											 : 1;
+	else
+		sent = sendmmsg(u->fd, &tx->headers[tx->first], cnt, MSG_DONTWAIT);
+	u->stats.tx_syscalls++;
+	if (sent < 0)
+		return errno;
+	count_sent(u, (uint32_t)sent);
+	return 0;
+}
+
+int udp_flush(struct qx_udp *u)
+{
+	struct udp_tx *tx = &u->tx;
+	int code, tries = 0;
+
+	/* Every turn sends or gives up at least one datagram, marks a message as retried, or
+	 * ends here. */
+	while (tx->first < tx->end) {
+		code = send_some(u);
+		if (tx->gso && may_mean_no_gso(code) &&
+		    tx->messages[tx->first].segment_cnt > 1)
+			code = send_segments(u);
+		if (code == EAGAIN || (code == EINTR && ++tries == UDP_EINTR_TRIES)) {
+			tx->open = false;
+			return 1;
+		}
+		if (code > 0 && code != EINTR && !retry_first(u, code))
+			give_up_first(u, code);
+	}
+	tx->first = tx->end = tx->iov_cnt = tx->used_bytes = 0;
+	tx->open = false;
+	return 0;
+}
