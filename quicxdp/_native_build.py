@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def build_in_place() -> Path:
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415
 
     os.chdir(ROOT)
-    work = Path("build") / ("native-san" if _flags() else "native")
+    # One folder per set of flags: setuptools compares times, not flags, and would link
+    # what was compiled with others.
+    flags = " ".join(_flags())
+    suffix = f"-{zlib.crc32(flags.encode()):08x}" if flags else ""
+    work = Path("build") / f"native{suffix}"
     extension: Any = ffibuilder.distutils_extension(tmpdir=str(work))
     extension.py_limited_api = True
     command = build_ext(Distribution({"name": "quicxdp", "ext_modules": [extension]}))

@@ -104,8 +104,10 @@ class Clock:
     ) -> Timer:
         """Run *callback* once `time()` has reached *when_s*."""
         timer = Timer(self, when_s, callback, args)
-        # Rounded up, so that the callback never finds its own deadline in the future.
-        when_ns = math.ceil(when_s * _NS_PER_S)
+        # Rounded up, and one more for the error of the product (a float of seconds is
+        # exact to a nanosecond for the first 100 days after boot), so that the callback
+        # never finds its own deadline in the future.
+        when_ns = math.ceil(when_s * _NS_PER_S) + 1
         heapq.heappush(self.heap, (when_ns, next(self._sequence), timer))
         if when_ns < self.alarm_ns:
             self.hurry()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from . import _native, lanes
 from .config import DatapathConfig, Io
 from .datapath import Datapath
-from .errors import DatapathError, UnavailableError
+from .errors import ConfigError, DatapathError, UnavailableError
 from .ownership import Owner
 from .plain import PlainProtocol
 from .transport import DatagramTransport
@@ -105,6 +105,7 @@ async def create_datagram_endpoint(
         return await _plain(loop, protocol_factory, sock, address, lane)
     owner = Owner()
     try:
+        _refuse_other_families(sock)
         if sock.getsockname()[1] == 0:
             # The datapath needs a port before the first datagram.
             sock.bind(("", 0))
@@ -199,6 +200,13 @@ def _refuse_socket_options(sock: socket.socket, **options: object) -> None:
         )
 
 
+def _refuse_other_families(sock: socket.socket) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise ConfigError(
+            f'{sock.family.name} sockets have no lane but io="asyncio"; choose that'
+        )
+
+
 async def _candidates(
     loop: asyncio.AbstractEventLoop,
     local_addr: tuple[str, int] | None,
@@ -218,9 +226,8 @@ async def _candidates(
             raise TypeError("2-tuple is expected")
         infos = await loop.getaddrinfo(*addr, family=family, type=socket.SOCK_DGRAM)
         for kind, _, _, _, address in infos:
-            found.setdefault(kind, [None, None])[index] = (
-                found.get(kind, [None, None])[index] or address
-            )
+            pair = found.setdefault(kind, [None, None])
+            pair[index] = pair[index] or address
     pairs = [
         (kind, local, remote)
         for kind, (local, remote) in found.items()

@@ -144,6 +144,13 @@ class Reactor:
                 batch = self._recv(now_ns)
             except DatapathError as exc:
                 self._endpoint.datapath_failed(exc)
+            except RuntimeError as exc:
+                # The loop went on in another thread.  The descriptor stays readable, so
+                # without this the loop would do nothing but fail, for ever.
+                self._running = False
+                self._loop.remove_reader(self._datapath.fd)
+                report(self._loop, "Receiving stopped", exc, transport=self._endpoint)
+                return
             else:
                 if len(batch) >= BATCH_MAX and not self._again:
                     # Others first: a busy endpoint must not starve the loop.

@@ -6,7 +6,7 @@ things around it:
 
   - The datagrams of one connection in a batch are fed together, and the connection
     transmits once.  Protocols that override `datagram_received` get each one, as ever.
-  - Connections take time and timers from the transport's clock (docs/decisions/).
+  - Connections take time and timers from the transport's clock (docs/decisions/0005).
   - A table that also knows each connection's IDs, so that none is searched for when a
     connection ends.
 """
@@ -123,7 +123,9 @@ class QuicServer(AioquicServer):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to use the transport and its clock."""
         super().connection_made(transport)
-        self._loop = shim.with_clock(self._loop, cast("Any", transport).clock)
+        clock = getattr(transport, "clock", None)
+        if clock is not None:
+            self._loop = shim.with_clock(self._loop, clock)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the port is free again."""

@@ -78,8 +78,9 @@ class DatagramTransport(asyncio.DatagramTransport):
         # As in asyncio: `address` is where sendto() goes, whether or not the socket is
         # connected; a socket that came connected sends to its peer, whatever is asked.
         self._address = address
-        self._closing = False
-        self._lost_cnt = 0
+        self._closing = False  # no more receiving and no new sending
+        self._finished = False  # connection_lost is on its way, or was
+        self._late_cnt = 0  # datagrams sent after close()
         self._paused = False
         self._rx: list[tuple[bytes, PeerAddress]] = []
         self._reactor = Reactor(loop, datapath, self, limits)
@@ -109,7 +110,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             loop.call_soon(_wake, waiter)
 
     def _start(self) -> None:
-        if not self._lost_cnt:
+        if not self._finished:
             self._reactor.start()
 
     # Sending
@@ -130,15 +131,17 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._reactor.soon()
         elif not cnt:
             self._reactor.flush()
+            # For the errors that this flush may have met.
+            self._reactor.soon()
 
     def _aim(self, data: bytes, addr: Address | None) -> bool:
         """Aim the outbox at *addr*; False if *data* is already dealt with."""
         if self._address is not None and addr not in (None, self._address):
             raise ValueError(f"Invalid address: must be None or {self._address}")
         if self._closing:
-            if self._lost_cnt >= _LOG_THRESHOLD:
+            if self._late_cnt >= _LOG_THRESHOLD:
                 logger.warning("sendto() on a closed transport: the datagram is dropped")
-            self._lost_cnt += 1
+            self._late_cnt += 1
             return False
         to = self._peername or self._address or addr
         if to is None:
@@ -216,6 +219,11 @@ class DatagramTransport(asyncio.DatagramTransport):
     def datapath_failed(self, exc: DatapathError) -> None:
         """Pass on that a whole receive or send failed."""
         self._error_received(exc)
+        if exc.errno != errno.ENETDOWN and not self._finished:
+            # Only the loss of the interface leaves something that works: the socket.
+            self._closing = True
+            self._rx.clear()
+            self._finish(exc)
 
     def peer_failed(self, code: int, peer: Address | None) -> None:
         """Pass on what the kernel said about one datagram."""
@@ -235,7 +243,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def drained(self) -> None:
         """Go on closing, once everything has left."""
-        if self._closing and not self._lost_cnt:
+        if self._closing and not self._finished:
             self._finish(None)
 
     # Closing
@@ -265,14 +273,13 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._release()
             return
         self._owner.check(WHAT)
-        if not self._lost_cnt:
+        if not self._finished:
             self._closing = True
             self._rx.clear()
             self._finish(None)
 
     def _finish(self, exc: BaseException | None) -> None:
-        # From here on sendto() only counts.
-        self._lost_cnt += 1
+        self._finished = True
         self._reactor.stop()
         self._loop.call_soon(self._connection_lost, exc)
 
@@ -334,7 +341,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         return self._datapath
 
     def _error_received(self, exc: OSError) -> None:
-        if not self._lost_cnt:
+        if not self._finished:
             self._call("error_received", exc)
 
     def _call(self, method: str, *args: object) -> None:

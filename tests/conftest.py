@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +53,28 @@ def _frames_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Datapath, "close", check_and_close)
     yield
     assert wrong == []
+
+
+def descriptors() -> set[str]:
+    """Return what this process has open, as far as a leak would show."""
+    names = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
+            names.add(f"{fd.name} -> {fd.readlink()}")
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_stays_open() -> Iterator[None]:
+    """Fail a test that opens more than it closes."""
+    before = descriptors()
+    yield
+    left = descriptors() - before
+    if left:
+        # Perhaps only garbage so far.
+        gc.collect()
+        left = descriptors() - before
+    assert left == set()
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -11,6 +11,8 @@ mkdir -p "$out"
 QUICXDP_SANITIZE=1 QUICXDP_REQUIRE_NATIVE=1 .venv/bin/python setup.py --quiet build \
 	--build-base build/san-work --build-lib "$out" >"$out/build.log" 2>&1 ||
 	{ cat "$out/build.log" >&2; exit 1; }
+# The build script is under test too, and looks for the C sources beside the package.
+ln -sfn "$PWD/native" "$out/native"
 
 export PYTHONPATH=$PWD/$out
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1

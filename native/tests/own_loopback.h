@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* struct in6_ifreq of linux/ipv6.h, which cannot be included beside netinet/in.h. */
@@ -21,6 +22,28 @@ struct own_loopback_in6 {
 	uint32_t prefix_bits;
 	int ifindex;
 };
+
+/* own_loopback_usable waits until a new IPv6 address can be bound: the kernel takes it out
+ * of its tentative state in a work queue, on loopback too (net/ipv6/addrconf.c,
+ * addrconf_dad_work).  Returns 0, or -errno if it cannot after a second. */
+static inline int own_loopback_usable(const struct in6_addr *addr, int ifindex)
+{
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = *addr};
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int fd, err = -EADDRNOTAVAIL;
+
+	if (IN6_IS_ADDR_LINKLOCAL(addr))
+		name.sin6_scope_id = (uint32_t)ifindex;
+	for (int i = 0; i < 1000 && err == -EADDRNOTAVAIL; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		if ((fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+			return -errno;
+		err = bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+		close(fd);
+	}
+	return err;
+}
 
 static inline int own_loopback_set(int fd4, int fd6, int mtu_bytes)
 {
@@ -35,7 +58,9 @@ static inline int own_loopback_set(int fd4, int fd6, int mtu_bytes)
 		return -errno;
 	second.addr.s6_addr[15] = 2;
 	second.ifindex = (int)if_nametoindex("lo");
-	return ioctl(fd6, SIOCSIFADDR, &second) < 0 ? -errno : 0;
+	if (ioctl(fd6, SIOCSIFADDR, &second) < 0)
+		return -errno;
+	return own_loopback_usable(&second.addr, second.ifindex);
 }
 
 /* own_loopback_enter moves this process into a new namespace whose lo has 127.0.0.0/8, ::1

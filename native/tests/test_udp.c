@@ -345,6 +345,7 @@ static void link_local_addresses_carry_their_scope(void)
 	memcpy(&link_local.addr, at.ip, 16);
 	link_local.ifindex = (int)at.scope_id;
 	T_CHECK(ioctl(fd, SIOCSIFADDR, &link_local) == 0 || errno == EEXIST);
+	T_EQ(own_loopback_usable(&link_local.addr, link_local.ifindex), 0);
 	close(fd);
 	open_two(at, any, 0);
 	T_EQ(local_of(a).scope_id, at.scope_id);

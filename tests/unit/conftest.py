@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
-import gc
 import ipaddress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -18,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -30,34 +28,12 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 PATIENCE_S = 10
 
 
-def descriptors() -> set[str]:
-    """Return what this process has open, as far as a leak would show."""
-    names = set()
-    for fd in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
-            names.add(f"{fd.name} -> {fd.readlink()}")
-    return names
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _loops_have_run_once() -> None:
     """Let uvloop open the pipe that it keeps for the life of the process."""
     for make in LOOPS.values():
         with asyncio.Runner(loop_factory=make) as runner:
             runner.run(asyncio.sleep(0))
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_stays_open() -> Iterator[None]:
-    """Fail a test that opens more than it closes."""
-    before = descriptors()
-    yield
-    left = descriptors() - before
-    if left:
-        # Perhaps only garbage so far.
-        gc.collect()
-        left = descriptors() - before
-    assert left == set()
 
 
 class Run:

@@ -112,7 +112,7 @@ def test_protocols_are_told_apart(run_asyncio: Run) -> None:
 
     class Own(QuicConnectionProtocol):
         def datagram_received(self, data: bytes | str, addr: object) -> None:
-            super().datagram_received(data, addr)  # type: ignore[arg-type]
+            super().datagram_received(data, addr)
 
     def make(cls: Callable[[QuicConnection], QuicConnectionProtocol]) -> object:
         return cls(QuicConnection(configuration=QuicConfiguration(is_client=True)))

@@ -146,6 +146,7 @@ def test_close_waits_until_everything_has_left(run: Run, stage: Stage) -> None:
             transport.sendto(data, THERE)
         transport.close()
         assert transport.is_closing()
+        transport.sendto(b"too late", THERE)
         for _ in range(100):
             await asyncio.sleep(0)
         assert "lost" not in writer.log

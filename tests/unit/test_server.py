@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Run
 
 CLIENT_ADDR = ("::ffff:192.0.2.1", 4000, 0, 0)
+SERVER_ADDR = ("::ffff:192.0.2.200", 443, 0, 0)
 
 
 @pytest.fixture
@@ -89,24 +90,34 @@ class Peer:
     def __init__(self, number: int) -> None:
         self.quic = QuicConnection(configuration=client_configuration())
         self.addr = ("::ffff:192.0.2.1", 4000 + number, 0, 0)
-        self.quic.connect(("::ffff:192.0.2.200", 443, 0, 0), now=0.0)
+        self.now = 0.0
+        self.quic.connect(SERVER_ADDR, now=self.now)
 
     def send(self) -> list[tuple[bytes, Any]]:
         """Return what the client wants to send, as the server receives it."""
-        return [(data, self.addr) for data, _ in self.quic.datagrams_to_send(now=0.0)]
+        datagrams = []
+        # A second each time, or the pacer holds datagrams back.
+        while got := self.quic.datagrams_to_send(now=self.now):
+            datagrams += [(data, self.addr) for data, _ in got]
+            self.now += 1.0
+        return datagrams
 
     def receive(self, datagrams: list[tuple[bytes, Any]]) -> None:
         """Take from the server's datagrams those for this client."""
         for data, addr in datagrams:
             if addr == self.addr:
-                self.quic.receive_datagram(data, ("::ffff:192.0.2.200", 443, 0, 0), 0.0)
+                self.quic.receive_datagram(data, SERVER_ADDR, self.now)
 
 
 def make_server(
-    configuration: QuicConfiguration, create_protocol: Callable[..., Any] = Counting, **kw: Any
+    configuration: QuicConfiguration,
+    create_protocol: Callable[..., Any] = Counting,
+    **kw: Any,
 ) -> tuple[QuicServer, FakeTransport]:
     """Return a server on a fake transport."""
-    server = QuicServer(configuration=configuration, create_protocol=create_protocol, **kw)
+    server = QuicServer(
+        configuration=configuration, create_protocol=create_protocol, **kw
+    )
     transport = FakeTransport()
     server.connection_made(transport)
     return server, transport
@@ -115,7 +126,9 @@ def make_server(
 def connect_all(server: QuicServer, transport: FakeTransport, peers: list[Peer]) -> None:
     """Carry datagrams, always in one batch, until all handshakes are done."""
     for _ in range(5):
-        server.datagrams_received([datagram for peer in peers for datagram in peer.send()])
+        server.datagrams_received(
+            [datagram for peer in peers for datagram in peer.send()]
+        )
         sent = transport.take()
         for peer in peers:
             peer.receive(sent)
@@ -226,7 +239,7 @@ class NoScan(ConnectionTable):
     def _refuse(self) -> Any:
         raise AssertionError("walked over all connections")
 
-    items = values = keys = __iter__ = _refuse  # type: ignore[assignment]
+    items = values = keys = __iter__ = _refuse
 
 
 def test_the_end_of_a_connection_looks_at_no_other_one(
@@ -241,7 +254,7 @@ def test_the_end_of_a_connection_looks_at_no_other_one(
         peers = [Peer(number) for number in range(20)]
         connect_all(server, transport, peers)
         assert server.connection_cnt == 20
-        cid_cnt = len(server._table)
+        ended = server._table[peers[7].quic._peer_cid.cid]
 
         peers[7].quic.close()
         server.datagrams_received(peers[7].send())
@@ -251,7 +264,7 @@ def test_the_end_of_a_connection_looks_at_no_other_one(
                 timer.fire()
 
         assert server.connection_cnt == 19
-        assert len(server._table) < cid_cnt
+        assert ended not in dict.values(server._table)
 
     run_asyncio(main())
 
@@ -266,7 +279,9 @@ operations = st.lists(
 
 
 @given(operations)
-def test_the_table_knows_the_same_both_ways(operations: list[tuple[str, int, int]]) -> None:
+def test_the_table_knows_the_same_both_ways(
+    operations: list[tuple[str, int, int]],
+) -> None:
     """A connection ID that is left behind routes packets to a dead connection."""
     table = ConnectionTable()
     model: dict[bytes, Any] = {}
@@ -317,7 +332,8 @@ def test_mutilated_datagrams_of_a_real_client_do_no_harm(
         peer = Peer(0)
         connect_all(server, transport, [peer])
         peer.quic.send_stream_data(0, b"hello", end_stream=True)
-        ((data, addr),) = peer.send()
+        *first, (data, addr) = peer.send()
+        server.datagrams_received(first)
         for position in range(len(data)):
             flipped = bytearray(data)
             flipped[position] ^= 0x41
@@ -370,7 +386,9 @@ def test_a_connection_that_fails_is_reported_and_the_rest_of_the_batch_is_served
     async def main() -> None:
         server, transport = make_server(server_configuration, Failing)
         peers = [Peer(number) for number in range(4)]
-        server.datagrams_received([datagram for peer in peers for datagram in peer.send()])
+        server.datagrams_received(
+            [datagram for peer in peers for datagram in peer.send()]
+        )
         assert server.connection_cnt == 3
         for peer in peers:
             peer.receive(transport.sent)
@@ -419,7 +437,9 @@ async def ask(client: Any, data: bytes) -> bytes:
     return answer
 
 
-async def serve(configuration: QuicConfiguration, **kwargs: Any) -> tuple[QuicServer, int]:
+async def serve(
+    configuration: QuicConfiguration, **kwargs: Any
+) -> tuple[QuicServer, int]:
     """Start a server on loopback; return it and its port."""
     kwargs.setdefault("stream_handler", echo)
     server = await quicxdp.serve("::1", 0, configuration=configuration, **kwargs)
@@ -470,10 +490,11 @@ def test_no_connection_uses_the_loops_timers(
             return call_at(when, callback, *args, **kwargs)
 
         server, port = await serve(server_configuration, io=io)
+        transport: Any = server.transport
         async with connect(port, io=io) as client:
             monkeypatch.setattr(loop, "call_at", note)
             assert await ask(client, bytes(300_000)) == bytes(300_000)
-            clocks = [client._transport.clock, server.transport.clock]
+            clocks: list[Clock] = [client._transport.clock, transport.clock]
             # The idle timeout and the like: the timers are there.
             assert all(len(clock) >= 1 for clock in clocks)
         monkeypatch.undo()
@@ -627,6 +648,7 @@ def test_a_client_may_choose_its_port_and_learn_its_lane(
         server, port = await serve(server_configuration)
         async with connect(port) as client:
             first = client._transport.get_extra_info("sockname")[1]
+        await asyncio.sleep(0)
         async with connect(port, local_port=first) as client:
             assert client._transport.get_extra_info("sockname")[1] == first
             assert client._transport.get_extra_info("quicxdp").io is quicxdp.Io.SOCKET

@@ -357,6 +357,20 @@ def test_an_error_names_the_peer_that_it_is_about(run: Run) -> None:
     run(main())
 
 
+def test_an_error_of_a_flush_in_the_middle_of_a_turn_is_heard_too(run: Run) -> None:
+    """Nothing else may happen on that endpoint for a long time."""
+
+    async def main() -> None:
+        server, client = await pair()
+        server.transport.sendto(bytes(600_000), sockname(client))
+        await server.until(lambda: bool(server.errors))
+        assert server.errors[0].errno == errno.EMSGSIZE
+        await client.close()
+        await server.close()
+
+    run(main())
+
+
 def test_a_server_does_not_hear_of_clients_that_are_gone(run: Run) -> None:
     """As on asyncio: only a connected endpoint gets ECONNREFUSED."""
 
@@ -566,6 +580,69 @@ def test_a_receive_that_fails_is_an_error_and_not_the_end(
         await server.close()
 
     run(main())
+
+
+def test_a_receive_that_cannot_work_again_ends_the_endpoint(run: Run) -> None:
+    """Rather than fail again and again, at the full speed of the loop."""
+
+    async def main() -> None:
+        server, client = await pair()
+
+        def fail(_: int) -> None:
+            raise DatapathError(errno.EPERM, "receiving: not permitted")
+
+        server.transport._reactor._recv = fail
+        client.transport.sendto(b"x")
+        error = await server.lost
+        assert error is server.errors[0]
+        assert error.errno == errno.EPERM
+        await client.close()
+
+    run(main())
+
+
+def test_a_loop_that_goes_on_in_another_thread_is_told_once(run_asyncio: Run) -> None:
+    """asyncio's own transports would work there; ours cannot, and must not spin."""
+    loop = asyncio.new_event_loop()
+    reported: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    server, client = loop.run_until_complete(pair())
+    client.transport.sendto(b"x")
+    client.transport._reactor.flush()
+    iterations = 0
+
+    def count() -> None:
+        nonlocal iterations
+        iterations += 1
+        if iterations < 50:
+            loop.call_soon(count)
+        else:
+            loop.stop()
+
+    loop.call_soon(count)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    thread.join()
+    messages = [str(context["exception"]) for context in reported]
+    loop.run_until_complete(client.close())
+    loop.run_until_complete(server.close())
+    loop.close()
+
+    assert len(messages) <= 2
+    assert all("call_soon_threadsafe" in message for message in messages)
+
+
+def test_a_loop_in_debug_mode_finds_nothing_to_complain_about(run: Run) -> None:
+    """It checks threads, slow callbacks and what is never awaited."""
+
+    async def main() -> None:
+        server, client = await pair()
+        client.transport.sendto(b"x")
+        await server.until(lambda: bool(server.got))
+        await client.close()
+        await server.close()
+
+    run(main(), debug=True)
 
 
 def test_what_is_in_use_and_why_can_be_asked(
