@@ -88,6 +88,26 @@ static void a_refused_gso_loses_nothing_and_is_remembered(void)
 	}
 }
 
+/* Where datagrams may be fragmented, EINVAL says that the segments exceed the path's MTU: a
+ * program that sends long ones now and then keeps its batching for the others. */
+static void a_refused_segment_size_leaves_smaller_ones_their_batching(void)
+{
+	struct qx_path there;
+
+	open_flags(0);
+	there = path_to(b);
+	gso_code = EINVAL;
+	seam.send = refuse_gso;
+	T_EQ(send_equal(a, &there, 20, 1200, 0), 20);
+	expect_equal(b, 20, 1200, 0);
+	seam.send = NULL;
+	seam.messages = 0;
+	T_EQ(send_equal(a, &there, 20, 1199, 0), 20);
+	T_EQ(seam.messages, 1);
+	expect_equal(b, 20, 1199, 0);
+	expect_no_error(a);
+}
+
 /* One peer's datagrams that are too long must not cost all others their batching. */
 static void a_run_that_is_too_long_does_not_switch_gso_off(void)
 {
@@ -527,6 +547,8 @@ static void source_port_zero_is_dropped(void)
 static const struct t_case cases[] = {
 	{"a refused GSO loses nothing and is remembered",
 	 a_refused_gso_loses_nothing_and_is_remembered},
+	{"a refused segment size leaves smaller ones their batching",
+	 a_refused_segment_size_leaves_smaller_ones_their_batching},
 	{"a run that is too long does not switch GSO off",
 	 a_run_that_is_too_long_does_not_switch_gso_off},
 	{"a run that is too long for an old kernel neither",

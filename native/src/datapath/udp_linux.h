@@ -90,8 +90,10 @@ struct udp_tx {
 	uint32_t iov_cnt;
 	uint32_t first; /* messages [first, end) wait to be sent */
 	uint32_t end;
-	bool open;                /* message end - 1 may grow */
-	bool gso;                 /* not refused so far */
+	bool open; /* message end - 1 may grow */
+	/* The longest segments that UDP_SEGMENT is used for, 0: never.  Lowered when the
+	 * kernel refuses: without DF it may only have been about the path's MTU. */
+	uint32_t gso_segment_max_bytes;
 	struct qx_path open_path; /* of message end - 1 */
 
 	struct qx_path reserved_path; /* from udp_reserve to udp_commit */

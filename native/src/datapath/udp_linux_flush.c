@@ -82,8 +82,23 @@ static struct iovec cut_segment(const struct msghdr *h, const struct udp_tx_mess
 	return (struct iovec){(uint8_t *)iov->iov_base + skip, len};
 }
 
-/* Sends the first waiting message's segments one by one.  0, or the positive errno. */
-static int send_segments(struct qx_udp *u)
+static bool uses_gso(const struct udp_tx *tx, const struct udp_tx_message *m)
+{
+	return m->segment_cnt > 1 && m->segment_bytes <= tx->gso_segment_max_bytes;
+}
+
+/* UDP_SEGMENT was refused with this code, and the segments alone were taken. */
+static void remember_refusal(struct udp_tx *tx, uint32_t segment_bytes, int code)
+{
+	uint32_t max_bytes = code == EINVAL ? segment_bytes - 1 : 0;
+
+	if (max_bytes < tx->gso_segment_max_bytes)
+		tx->gso_segment_max_bytes = max_bytes;
+}
+
+/* Sends the first waiting message's segments one by one, after a refusal with this code (0:
+ * none).  0, or the positive errno. */
+static int send_segments(struct qx_udp *u, int refusal)
 {
 	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
 	struct msghdr h = u->tx.headers[u->tx.first].msg_hdr;
@@ -100,8 +115,8 @@ static int send_segments(struct qx_udp *u)
 		u->stats.tx_packets++;
 		u->stats.tx_bytes += iov.iov_len;
 		/* It went, so UDP_SEGMENT was what the kernel did not take. */
-		if (iov.iov_len == m->segment_bytes)
-			u->tx.gso = false;
+		if (refusal != 0 && iov.iov_len == m->segment_bytes)
+			remember_refusal(&u->tx, m->segment_bytes, refusal);
 	}
 	u->tx.first++;
 	return 0;
@@ -112,14 +127,14 @@ static int send_segments(struct qx_udp *u)
 static int send_some(struct qx_udp *u)
 {
 	struct udp_tx *tx = &u->tx;
+	const struct udp_tx_message *m = &tx->messages[tx->first];
 	uint32_t cnt = 0;
 	int sent;
 
-	if (tx->messages[tx->first].sent_cnt > 0 ||
-	    (!tx->gso && tx->messages[tx->first].segment_cnt > 1))
-		return send_segments(u);
+	if (m->sent_cnt > 0 || (m->segment_cnt > 1 && !uses_gso(tx, m)))
+		return send_segments(u, 0);
 	while (tx->first + cnt < tx->end &&
-	       (tx->gso || tx->messages[tx->first + cnt].segment_cnt == 1))
+	       (m[cnt].segment_cnt == 1 || uses_gso(tx, &m[cnt])))
 		cnt++;
 	if (cnt == 1)
 		sent = sendmsg(u->fd, &tx->headers[tx->first].msg_hdr, MSG_DONTWAIT) < 0 ? -1
@@ -142,9 +157,8 @@ int udp_flush(struct qx_udp *u)
 	 * ends here. */
 	while (tx->first < tx->end) {
 		code = send_some(u);
-		if (tx->gso && may_mean_no_gso(code) &&
-		    tx->messages[tx->first].segment_cnt > 1)
-			code = send_segments(u);
+		if (may_mean_no_gso(code) && uses_gso(tx, &tx->messages[tx->first]))
+			code = send_segments(u, code);
 		if (code == EAGAIN || (code == EINTR && ++tries == UDP_EINTR_TRIES)) {
 			tx->open = false;
 			return 1;

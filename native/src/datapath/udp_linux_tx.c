@@ -17,7 +17,7 @@
 void udp_tx_init(struct udp_tx *tx, uint8_t *base, bool gso)
 {
 	tx->base = base;
-	tx->gso = gso;
+	tx->gso_segment_max_bytes = gso ? UDP_TX_MESSAGE_BYTES : 0;
 	for (uint32_t i = 0; i < UDP_TX_MESSAGES; i++)
 		tx->headers[i].msg_hdr.msg_name = &tx->names[i];
 }
@@ -107,7 +107,7 @@ static void start_message(struct qx_udp *u, uint8_t *data, uint32_t len_bytes, u
 	h->msg_iov = &tx->iovs[tx->iov_cnt];
 	h->msg_iovlen = 1;
 	tx->iovs[tx->iov_cnt++] = (struct iovec){data, len_bytes};
-	tx->open = tx->gso && len_bytes > 0;
+	tx->open = len_bytes > 0 && len_bytes <= tx->gso_segment_max_bytes;
 	tx->open_path = tx->reserved_path;
 	tx->end++;
 }
