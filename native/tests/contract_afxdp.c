@@ -4,15 +4,12 @@
  * One thread drives both: an endpoint belongs to the namespace that it was opened in, so
  * clients are opened in one and the hub in the other. */
 #define _GNU_SOURCE
-#include <poll.h>
-#include <time.h>
 
-#include "contract.h"
+#include "contract_real.h"
 #include "netns.h"
 
 enum {
-	MTU_BYTES = 1500,
-	PUMP_MS = 2
+	MTU_BYTES = 1500
 };
 
 static int open_at(int side, struct qx_datapath **out, struct qx_config *cfg, char *why)
@@ -79,29 +76,6 @@ static int open_config(struct contract_pair *pair, struct qx_datapath **out,
 	return open_at(NETNS_B, out, &with_interface, why);
 }
 
-static void pump(struct contract_pair *pair)
-{
-	struct pollfd fds[CONTRACT_CLIENT_MAX + 1];
-	nfds_t cnt = 0;
-
-	if (pair->hub)
-		fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->hub), .events = POLLIN};
-	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
-		if (pair->clients[i])
-			fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->clients[i]),
-						     .events = POLLIN};
-	poll(fds, cnt, PUMP_MS);
-}
-
-static uint64_t now(struct contract_pair *pair)
-{
-	struct timespec t;
-
-	(void)pair;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static const struct contract_backend afxdp_backend = {
 	.name = "afxdp",
 	.lane = QX_LANE_XDP,
@@ -112,8 +86,8 @@ static const struct contract_backend afxdp_backend = {
 	.open = open_both,
 	.close = close_both,
 	.open_config = open_config,
-	.pump = pump,
-	.now = now,
+	.pump = contract_poll,
+	.now = contract_monotonic,
 };
 
 int main(int argc, char **argv)

@@ -1,17 +1,14 @@
 /* contract_udp.c: the contract suite over the kernel's UDP sockets, on a loopback
  * interface of our own with an Ethernet's MTU. */
 #define _GNU_SOURCE
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "contract.h"
+#include "contract_real.h"
 #include "own_loopback.h"
 
 enum {
-	MTU_BYTES = 1500,
-	PUMP_MS = 2
+	MTU_BYTES = 1500
 };
 
 static int setup(char *why)
@@ -88,31 +85,6 @@ static int open_config(struct contract_pair *pair, struct qx_datapath **out,
 	return qx_open(out, cfg, why);
 }
 
-/* What was sent on loopback has arrived when sendmsg returns, so this only sleeps where a
- * test waits in vain for something that must not come. */
-static void pump(struct contract_pair *pair)
-{
-	struct pollfd fds[CONTRACT_CLIENT_MAX + 1];
-	nfds_t cnt = 0;
-
-	if (pair->hub)
-		fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->hub), .events = POLLIN};
-	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
-		if (pair->clients[i])
-			fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->clients[i]),
-						     .events = POLLIN};
-	poll(fds, cnt, PUMP_MS);
-}
-
-static uint64_t now(struct contract_pair *pair)
-{
-	struct timespec t;
-
-	(void)pair;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static const struct contract_backend udp_backend = {
 	.name = "udp",
 	.lane = QX_LANE_SOCKET,
@@ -123,8 +95,8 @@ static const struct contract_backend udp_backend = {
 	.open = open_udp,
 	.close = close_udp,
 	.open_config = open_config,
-	.pump = pump,
-	.now = now,
+	.pump = contract_poll,
+	.now = contract_monotonic,
 };
 
 int main(int argc, char **argv)
