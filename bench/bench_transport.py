@@ -310,7 +310,7 @@ def main() -> int:
         "--scene", choices=["plain", "segmented"], help="one kind of link"
     )
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--mbytes", type=float, default=6.0, help="size of a transfer")
+    parser.add_argument("--mbytes", type=float, default=5.0, help="size of a transfer")
     options = parser.parse_args()
     options.only = [options.only] if options.only else ["echo", "aioquic"]
     scenes = [options.scene] if options.scene else ["plain", "segmented"]
