@@ -14,7 +14,8 @@ SECONDS     ?= 20
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
-.PHONY: help setup run test check format demo bench-datapath bench-transport fuzz clean
+.PHONY: help setup run test check format demo bench-datapath bench-transport bench-engine \
+        bench-fastpath fuzz clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -55,6 +56,14 @@ bench-datapath: ## packets per second and CPU of the lanes, against bare rings (
 bench-transport: ## echo and aioquic on every transport, per CPU second (root)
 	@$(SETUP) net
 	@$(PY) bench/bench_transport.py
+
+bench-engine: ## nanoseconds per packet of the engine in C, beyond its encryption
+	@$(SETUP)
+	@$(PY) bench/bench_engine.py
+
+bench-fastpath: ## a server on the engine in C and on aioquic's, per GB and request (root)
+	@$(SETUP) net clients
+	@$(PY) bench/bench_fastpath.py
 
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang

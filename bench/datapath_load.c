@@ -13,9 +13,9 @@
  * The library's calls of malloc and mmap come here (the linker's --wrap): the meter's
  * "allocations" are those inside its window. */
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "allocations.h"
 #include "load.h"
 #include "quicxdp.h"
 
@@ -28,43 +28,8 @@ enum {
 static struct qx_datapath *dp;
 static struct qx_batch batch;
 static struct qx_slot slots[SOCKET_BATCH];
-static uint64_t waits, allocations;
+static uint64_t waits;
 static bool xdp;
-
-/* ---- allocations ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t cnt, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t cnt, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
-
-void *__wrap_malloc(size_t size)
-{
-	allocations++;
-	return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t cnt, size_t size)
-{
-	allocations++;
-	return __real_calloc(cnt, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	allocations++;
-	return __real_realloc(old, size);
-}
-
-void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
-{
-	allocations++;
-	return __real_mmap(at, len, prot, flags, fd, off);
-}
 
 /* ---- the datapath ---- */
 
@@ -100,7 +65,7 @@ static uint64_t extra(int which)
 	if (which == METER_WAITS)
 		return waits;
 	if (which == METER_ALLOCATIONS)
-		return allocations;
+		return allocation_cnt;
 	err = qx_get_stats(dp, &s);
 	if (err)
 		die("qx_get_stats", -err);
@@ -246,7 +211,7 @@ static void run_ping(const struct args *a)
 
 	greet(&path);
 	syscalls = extra(METER_SYSCALLS);
-	allocated = allocations;
+	allocated = allocation_cnt;
 	for (uint64_t i = 0; i < cnt; i++) {
 		bool back = false;
 
@@ -266,7 +231,7 @@ static void run_ping(const struct args *a)
 			rtt_ns[done++] = (uint32_t)(now - at);
 	}
 	round_trips_print(rtt_ns, done, extra(METER_SYSCALLS) - syscalls,
-			  allocations - allocated);
+			  allocation_cnt - allocated);
 }
 
 int main(int argc, char **argv)

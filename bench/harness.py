@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import select
+import shlex
 import statistics
 import subprocess
 import sys
@@ -52,6 +53,7 @@ __all__ = [
     "link_of_rules",
     "machine",
     "pass_program",
+    "run_pinned",
     "start",
     "table",
 ]
@@ -213,15 +215,25 @@ def build(*names: str) -> None:
     for name in names:
         source, program = here / f"{name}.c", BUILD / name
         needs, extra = [source, *headers], []
-        if name == "datapath_load":
+        if name in {"datapath_load", "engine_load"}:
             _run(["make", "-s", "-C", str(ROOT / "native"), "lib"])
             library = ROOT / "native" / "build" / "libquicxdp.a"
             needs.append(library)
             extra = [WRAPS, str(library)]
+        if name == "engine_load":
+            flags = _run(["pkg-config", "--cflags", "--libs", "libcrypto"])
+            extra += shlex.split(flags)
         newest = max(path.stat().st_mtime for path in needs)
         if not program.exists() or program.stat().st_mtime < newest:
             compiler = os.environ.get("CC", "gcc")
             _run([compiler, *CFLAGS, "-o", str(program), str(source), *extra])
+
+
+def run_pinned(core: int, argv: Sequence[str]) -> dict[str, Any]:
+    """Run a program that needs no network to its end; it prints one line of JSON."""
+    said = _run(["taskset", "--cpu-list", str(core), *argv])
+    answer: dict[str, Any] = json.loads(said)
+    return answer
 
 
 def _run(argv: Sequence[str]) -> str:
@@ -277,7 +289,7 @@ def headline(result: Mapping[str, object], runs: int) -> None:
     """Print where and how often the following was measured."""
     print(
         f"{result['cpu']}, {result['cores']} cores, kernel {result['kernel']}, git"
-        f" {result['git']}; payload {PAYLOAD_BYTES} bytes;"
+        f" {result['git']}; payload {result['payload_bytes']} bytes;"
         f" median of {runs} runs ±half of their spread",
         flush=True,
     )

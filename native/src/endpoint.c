@@ -1,0 +1,205 @@
+/* endpoint.c: an engine's life, and the receiving half of its turn.
+ *
+ * Order within a connection is kept (a request that overtook its Finished would wait for a
+ * PTO): once a datagram of a connection has gone up to aioquic, all later ones of the same
+ * batch do. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+enum {
+	FRAMES_KEPT = 1024,
+	PATHS_MAX = UINT16_MAX,
+	LONG_HEADER_BIT = 0x80,
+	FIXED_BIT = 0x40,
+	LONG_DCID_LEN_OFF = 5,
+	DEADLINES_PER_TURN = 4096 /* so that timers cannot keep packets waiting */
+};
+
+int qx_engine_open(struct qx_engine **out, struct qx_datapath *dp, uint32_t cid_len_bytes)
+{
+	struct qx_engine *e;
+	int err;
+
+	if (cid_len_bytes > QX_CID_MAX_BYTES)
+		return -EINVAL;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	err = cid_table_init(&e->cids, cid_len_bytes);
+	if (err < 0) {
+		free(e);
+		return err;
+	}
+	e->dp = dp;
+	e->cid_len_bytes = cid_len_bytes;
+	stream_memory_init(&e->memory);
+	pool_init(&e->frames, FRAME_BLOCK_BYTES, FRAMES_KEPT);
+	*out = e;
+	return 0;
+}
+
+void qx_engine_close(struct qx_engine *e)
+{
+	if (!e)
+		return;
+	engine_free_events(e);
+	pool_free(&e->frames);
+	stream_memory_free(&e->memory);
+	deadlines_free(&e->deadlines);
+	cid_table_free(&e->cids);
+	free(e);
+}
+
+uint64_t qx_engine_deadline(const struct qx_engine *e)
+{
+	return deadlines_next(&e->deadlines);
+}
+
+/* ---- Paths of a batch ---- */
+
+/* The batch's paths behind those that events of earlier batches may still name.  Returns
+ * where they begin; UINT32_MAX: no memory. */
+static uint32_t add_paths(struct qx_engine *e)
+{
+	const uint32_t first = e->path_cnt, cnt = first + e->batch.path_cnt;
+
+	if (cnt > PATHS_MAX)
+		return UINT32_MAX;
+	if (cnt > e->path_cap) {
+		const uint32_t cap = cnt > 2 * e->path_cap ? cnt : 2 * e->path_cap;
+		struct qx_path *paths = realloc(e->paths, cap * sizeof(*paths));
+
+		if (!paths)
+			return UINT32_MAX;
+		e->paths = paths;
+		e->path_cap = cap;
+	}
+	if (e->batch.path_cnt > 0)
+		memcpy(e->paths + first, e->batch.paths,
+		       e->batch.path_cnt * sizeof(*e->paths));
+	e->path_cnt = cnt;
+	return first;
+}
+
+/* ---- Datagrams ---- */
+
+static void datagram_up(struct qx_engine *e, struct qx_conn *c, const struct qx_datagram *d,
+			uint16_t path, uint64_t now_ns)
+{
+	struct qx_event *ev;
+	uint8_t *copy;
+
+	if (c)
+		c->up_batch = e->batch_no;
+	if (!engine_make_room(e, d->len_bytes))
+		return; /* lost, as on the way */
+	ev = engine_event(e, c, QX_EV_DATAGRAM_UP);
+	copy = engine_event_bytes(e, ev, d->len_bytes);
+	ev->path = path;
+	ev->time_ns = now_ns;
+	if (copy && d->len_bytes > 0)
+		memcpy(copy, d->data, d->len_bytes);
+}
+
+/* Whose it is: by its destination connection ID, which stands at a fixed place in either
+ * header (RFC 8999 section 5).  NULL: nobody's we know. */
+static struct qx_conn *find_conn(const struct qx_engine *e, const struct qx_datagram *d)
+{
+	const uint8_t *cid = d->data + 1;
+	uint32_t need = 1 + e->cid_len_bytes;
+
+	if (d->len_bytes == 0)
+		return NULL;
+	if (d->data[0] & LONG_HEADER_BIT) {
+		if (d->len_bytes <= LONG_DCID_LEN_OFF ||
+		    d->data[LONG_DCID_LEN_OFF] != e->cid_len_bytes)
+			return NULL;
+		cid = d->data + LONG_DCID_LEN_OFF + 1;
+		need = LONG_DCID_LEN_OFF + 1 + e->cid_len_bytes;
+	}
+	return d->len_bytes >= need ? cid_table_find(&e->cids, cid) : NULL;
+}
+
+static bool same_peer(const struct qx_conn *c, const struct qx_path *path)
+{
+	return c->has_path && memcmp(&c->path.peer, &path->peer, sizeof(path->peer)) == 0;
+}
+
+/* May the engine open it, or must aioquic see it first? */
+static bool is_for_engine(const struct qx_engine *e, const struct qx_conn *c,
+			  const struct qx_datagram *d, bool new_path)
+{
+	if (!c || (d->data[0] & (LONG_HEADER_BIT | FIXED_BIT)) != FIXED_BIT ||
+	    c->up_batch == e->batch_no || !c->keys[QX_EPOCH_ONE_RTT][0])
+		return false;
+	/* A client drops what comes from addresses that aioquic does not know (RFC 9000
+	 * section 9). */
+	return !(c->cfg.is_client && new_path);
+}
+
+static void datagram(struct qx_engine *e, const struct qx_datagram *d, uint32_t path_base,
+		     uint64_t now_ns)
+{
+	struct qx_conn *c = find_conn(e, d);
+	const struct qx_path *path = &e->batch.paths[d->path];
+	const bool new_path = c && !same_peer(c, path);
+	struct packet_in p;
+
+	if (c && c->receiving_over)
+		return; /* over, and closed by aioquic */
+	if (!is_for_engine(e, c, d, new_path)) {
+		datagram_up(e, c, d, (uint16_t)(path_base + d->path), now_ns);
+		return;
+	}
+	p = (struct packet_in){
+		.epoch = QX_EPOCH_ONE_RTT,
+		.data = d->data,
+		.len_bytes = d->len_bytes,
+		.pn_off_bytes = 1 + e->cid_len_bytes,
+		.ecn = d->ecn,
+		.path = (uint16_t)(path_base + d->path),
+		.new_path = new_path,
+		.now_ns = now_ns,
+	};
+	conn_receive(c, &p);
+}
+
+static void run_deadlines(struct qx_engine *e, uint64_t now_ns)
+{
+	struct qx_conn *c;
+
+	for (uint32_t n = 0; n < DEADLINES_PER_TURN; n++) {
+		c = deadlines_pop(&e->deadlines, now_ns);
+		if (!c)
+			return;
+		/* Armed again by the flush that this makes it visit. */
+		conn_handle_timer(c, now_ns);
+	}
+}
+
+int qx_engine_receive(struct qx_engine *e, uint64_t now_ns)
+{
+	uint32_t path_base;
+	int n;
+
+	if (!e->dp)
+		return -EINVAL;
+	n = qx_recv(e->dp, &e->batch, now_ns);
+	if (n > 0) {
+		e->batch_no++;
+		path_base = add_paths(e);
+		for (int i = 0; i < n && path_base != UINT32_MAX; i++)
+			datagram(e, &e->batch.datagrams[i], path_base, now_ns);
+		qx_recv_done(e->dp, &e->batch);
+	}
+	run_deadlines(e, now_ns);
+	engine_end_turn(e, now_ns);
+	if (e->spilled_cnt > 0) {
+		e->spilled_cnt = 0;
+		return -ENOMEM;
+	}
+	return n;
+}

@@ -1,0 +1,504 @@
+/* fuzz_connection.c: two whole connections behind null encryption; the input is what their
+ * applications do, what the network does to their packets and, in hostile runs, what packets
+ * a peer with keys makes up.
+ *
+ * Always: every held buffer is released exactly once, what events point to is readable, no
+ * timer stands still, memory stays bounded and nothing is left at the end.  Without hostile
+ * packets: no side ever accuses the other, and each stream's bytes arrive as written. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "engine.h"
+#include "protect_keys.h"
+#include "quicxdp_engine.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(cond)                                                                        \
+	do {                                                                                 \
+		if (!(cond))                                                                 \
+			abort();                                                             \
+	} while (0)
+
+enum {
+	CID_BYTES = 4,
+	PACKET_MAX = 1350,
+	WIRE_MAX = 64,
+	TOKENS = 256,
+	TAGS = 4,
+	STREAMS = 64, /* whose bytes are followed */
+	MEMORY_MAX_BYTES = 2 << 20,
+	OPS_MAX = 4000,
+	TIMERS_AT_ONCE = 30
+};
+
+struct wire_packet {
+	uint32_t to, len_bytes;
+	uint8_t bytes[PACKET_MAX];
+};
+
+struct side {
+	struct qx_engine *e;
+	struct qx_conn *c;
+	bool held[TOKENS];
+	uint64_t written[STREAMS]; /* of this side, by stream ID */
+	uint64_t received[STREAMS];
+	bool over[STREAMS]; /* FIN or reset came */
+	bool failed;
+	uint64_t hostile_pn;
+};
+
+struct input {
+	const uint8_t *at, *end;
+};
+
+static struct side sides[2];
+static struct wire_packet wire[WIRE_MAX];
+static uint32_t wire_cnt;
+static uint64_t now_ns;
+static bool hostile;
+static uint8_t pattern[4096];
+static uint8_t tags[TAGS][PROTECT_TAG_BYTES]; /* of the generations of keys */
+static const uint8_t cids[2][CID_BYTES] = {{1, 1, 1, 1}, {2, 2, 2, 2}};
+
+static uint32_t take(struct input *in)
+{
+	return in->at < in->end ? *in->at++ : 0;
+}
+
+static uint32_t take2(struct input *in)
+{
+	const uint32_t high = take(in);
+
+	return high << 8 | take(in);
+}
+
+/* ---- Both sides ---- */
+
+static struct qx_conn_config config(uint32_t s, uint32_t options)
+{
+	return (struct qx_conn_config){
+		.id = s,
+		.is_client = s == 0,
+		.cc = options & 1,
+		.manual_consume = options >> 1 & 1,
+		.cid_len_bytes = CID_BYTES,
+		.max_datagram_bytes = PACKET_MAX,
+		.max_data_bytes = options & 4 ? 3000 : 200000,
+		.max_stream_data_bytes = options & 4 ? 1000 : 100000,
+		.window_max_bytes = 300000,
+		.max_streams_bidi = options & 8 ? 2 : 30,
+		.max_streams_uni = 3,
+		.max_datagram_frame_bytes = options & 16 ? 0 : 1200,
+		.ack_delay_ns = 1000000,
+		.flags = options >> 5 & 3,
+	};
+}
+
+static void open_side(uint32_t s, uint32_t options, uint32_t peers_options)
+{
+	const struct qx_conn_config cfg = config(s, options);
+	const struct qx_conn_config peer = config(1 - s, peers_options);
+	const struct qx_peer_limits limits = {
+		.max_data = peer.max_data_bytes,
+		.max_stream_data_bidi_local = peer.max_stream_data_bytes,
+		.max_stream_data_bidi_remote = peer.max_stream_data_bytes,
+		.max_stream_data_uni = peer.max_stream_data_bytes,
+		.max_streams_bidi = peer.max_streams_bidi,
+		.max_streams_uni = peer.max_streams_uni,
+		.max_datagram_frame_bytes = peer.max_datagram_frame_bytes,
+		.max_ack_delay_ns = peer.ack_delay_ns,
+		.ack_delay_exponent = 3,
+	};
+
+	memset(&sides[s], 0, sizeof(sides[s]));
+	REQUIRE(qx_engine_open(&sides[s].e, NULL, CID_BYTES) == 0);
+	REQUIRE(qx_conn_open(&sides[s].c, sides[s].e, &cfg) == 0);
+	qx_conn_set_host_cid(sides[s].c, cids[s], CID_BYTES);
+	REQUIRE(qx_conn_set_peer_cid(sides[s].c, cids[1 - s], CID_BYTES) == 0);
+	qx_conn_set_peer_limits(sides[s].c, &limits);
+}
+
+static const uint8_t secret[32];
+
+static void make_tags(void)
+{
+	struct protect_half *h;
+
+	REQUIRE(protect_open(&h, QX_NULL_CIPHER, 1, true, true, secret, sizeof(secret)) == 0);
+	for (uint32_t i = 0; i < TAGS; i++) {
+		memcpy(tags[i], h->now.iv, PROTECT_IV_BYTES);
+		REQUIRE(protect_update(h) == 0);
+	}
+	protect_close(h);
+}
+
+static void set_keys(uint32_t s, uint32_t epoch, uint32_t sending)
+{
+	if (qx_conn_has_keys(sides[s].c, epoch, sending))
+		return;
+	REQUIRE(qx_conn_set_secret(sides[s].c, epoch, sending, QX_NULL_CIPHER, 1, secret,
+				   sizeof(secret)) == 0);
+}
+
+static void on_data(struct side *s, struct side *peer, const struct qx_event *ev)
+{
+	const uint64_t id = ev->stream_id;
+
+	for (uint32_t i = 0; i < ev->len_bytes && !hostile && id < STREAMS; i++)
+		REQUIRE(ev->data[i] == pattern[(s->received[id] + i) % sizeof(pattern)]);
+	if (id >= STREAMS)
+		return;
+	s->received[id] += ev->len_bytes;
+	if (hostile)
+		return;
+	REQUIRE(!s->over[id]);
+	REQUIRE(s->received[id] <= peer->written[id]);
+	if (ev->flags & QX_EV_FIN) {
+		REQUIRE(s->received[id] == peer->written[id]);
+		s->over[id] = true;
+	}
+}
+
+static void on_event(uint32_t number, const struct qx_event *ev)
+{
+	struct side *s = &sides[number];
+	volatile uint8_t sum = 0;
+
+	for (uint32_t i = 0; i < ev->len_bytes; i++)
+		sum = (uint8_t)(sum + ev->data[i]);
+	REQUIRE(ev->conn == number);
+	switch (ev->type) {
+	case QX_EV_STREAM_DATA:
+		on_data(s, &sides[1 - number], ev);
+		break;
+	case QX_EV_STREAM_RESET:
+		if (ev->stream_id < STREAMS && !hostile) {
+			REQUIRE(!s->over[ev->stream_id]);
+			s->over[ev->stream_id] = true;
+		}
+		break;
+	case QX_EV_RELEASED:
+		REQUIRE(ev->value < TOKENS && s->held[ev->value]);
+		s->held[ev->value] = false;
+		break;
+	case QX_EV_ERROR:
+		REQUIRE(hostile && !s->failed);
+		s->failed = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void hear(uint32_t s)
+{
+	const struct qx_event *events;
+	const uint32_t n = qx_engine_events(sides[s].e, &events, NULL);
+
+	for (uint32_t i = 0; i < n; i++)
+		on_event(s, &events[i]);
+	qx_engine_events_done(sides[s].e);
+}
+
+/* ---- Network ---- */
+
+/* Returns whether that was all. */
+static bool send_some(uint32_t s)
+{
+	static uint8_t buf[16 * PACKET_MAX];
+	uint32_t lens[16];
+	uint8_t *p = buf;
+	const int n = qx_conn_send(sides[s].c, now_ns, buf, sizeof(buf), lens, 16);
+
+	for (int i = 0; i < n; p += lens[i++]) {
+		if (wire_cnt == WIRE_MAX)
+			continue; /* lost */
+		wire[wire_cnt].to = 1 - s;
+		wire[wire_cnt].len_bytes = lens[i];
+		memcpy(wire[wire_cnt++].bytes, p, lens[i]);
+	}
+	hear(s);
+	return n < 16;
+}
+
+/* When all has been sent and all that was due handled, nothing may be due: no timer stands
+ * still.  An RTT that has fallen may put several backed-off PTOs into the past. */
+static void send_all(uint32_t s)
+{
+	uint32_t turns = 0;
+
+	while (send_some(s) && qx_conn_deadline(sides[s].c) <= now_ns) {
+		REQUIRE(++turns < TIMERS_AT_ONCE);
+		qx_conn_handle_timer(sides[s].c, now_ns);
+		hear(s);
+	}
+}
+
+static void receive(uint32_t s, uint8_t *packet, uint32_t len_bytes)
+{
+	const bool is_long = len_bytes > 0 && packet[0] & 0x80;
+	const uint32_t off =
+		is_long ? 1 + 4 + 1 + CID_BYTES + 1 + 2 + CID_BYTES : 1 + CID_BYTES;
+
+	qx_conn_receive(sides[s].c, is_long ? QX_EPOCH_ZERO_RTT : QX_EPOCH_ONE_RTT, packet,
+			len_bytes, off, (uint8_t)(len_bytes & 3), now_ns);
+	hear(s);
+}
+
+static void deliver(uint32_t which, bool keep)
+{
+	struct wire_packet copy;
+
+	if (wire_cnt == 0)
+		return;
+	which %= wire_cnt;
+	copy = wire[which];
+	if (!keep)
+		wire[which] = wire[--wire_cnt];
+	receive(copy.to, copy.bytes, copy.len_bytes);
+}
+
+/* A packet that a peer with keys made up: any first byte, number, frames and keys. */
+static void make_up(uint32_t s, struct input *in)
+{
+	uint8_t packet[PACKET_MAX] = {0}, tag[PROTECT_TAG_BYTES];
+	const uint32_t len = take2(in);
+	uint32_t at = 0;
+
+	packet[at++] = (uint8_t)take(in);
+	memcpy(packet + at, cids[s], CID_BYTES);
+	at += CID_BYTES;
+	if (packet[0] & 0x80)
+		at = 1 + 4 + 1 + CID_BYTES + 1 + CID_BYTES + 2;
+	sides[s].hostile_pn += take(in) % 8;
+	if ((packet[0] & 3) == 3)
+		sides[s].hostile_pn += take2(in);
+	for (int shift = 8 * (packet[0] & 3); shift >= 0; shift -= 8)
+		packet[at++] = (uint8_t)(sides[s].hostile_pn >> shift);
+	memcpy(tag, tags[(len >> 12) % TAGS], sizeof(tag));
+	for (uint32_t i = 0; i < len % (PACKET_MAX - 64) && in->at < in->end; i++)
+		packet[at++] = *in->at++;
+	memcpy(packet + at, tag, sizeof(tag));
+	receive(s, packet, at + PROTECT_TAG_BYTES);
+}
+
+/* ---- Applications and aioquic ---- */
+
+static void write_some(uint32_t s, struct input *in)
+{
+	struct side *side = &sides[s];
+	const uint64_t id = take(in) % STREAMS;
+	const uint32_t len = take2(in) % (sizeof(pattern) / 2), flags = take(in);
+	const uint64_t at = side->written[id] % sizeof(pattern);
+	uint64_t token = 0;
+
+	/* Never around the pattern's end. */
+	const uint32_t n =
+		at + len <= sizeof(pattern) ? len : (uint32_t)(sizeof(pattern) - at);
+
+	for (uint64_t t = 1; t < TOKENS && flags & 2 && !token; t++)
+		if (!side->held[t])
+			token = t;
+	if (qx_stream_write(side->c, id, pattern + at, n, flags & 1, token) < 0)
+		return;
+	side->written[id] += n;
+	side->held[token] = token != 0;
+}
+
+static void foreign(uint32_t s, struct input *in)
+{
+	uint8_t header[1 + CID_BYTES + 2] = {0x40}, payload[600] = {0}, out[700];
+	const uint32_t room = 20 + take2(in) % 580, how = take(in);
+	uint32_t flags = 0;
+	uint64_t pn;
+	int n = 0;
+
+	if (how & 1)
+		n = qx_conn_fill(sides[s].c, now_ns, room, payload, &flags);
+	REQUIRE(n >= 0 && (uint32_t)n <= room);
+	memcpy(header + 1, cids[1 - s], CID_BYTES);
+	if (n < 4)
+		n = 4;
+	n = how & 2 ? qx_conn_seal_foreign(sides[s].c, header, sizeof(header), payload,
+					   (uint32_t)n, out, &pn)
+		    : -1;
+	if (n > 0 && wire_cnt < WIRE_MAX &&
+	    qx_conn_has_keys(sides[s].c, QX_EPOCH_ONE_RTT, 1)) {
+		wire[wire_cnt].to = 1 - s;
+		wire[wire_cnt].len_bytes = (uint32_t)n;
+		memcpy(wire[wire_cnt++].bytes, out, (size_t)n);
+	}
+	if (how & 4)
+		qx_conn_adopt(sides[s].c, room, flags, how >> 3, now_ns);
+	hear(s);
+}
+
+static void push_control(uint32_t s, struct input *in)
+{
+	const uint32_t flags = take(in) & 15;
+	uint8_t frame[9] = {0x1a};
+
+	if (flags & 1)
+		qx_conn_push_control(sides[s].c, frame, sizeof(frame), take(in), flags);
+	else
+		qx_conn_push_control(sides[s].c, (const uint8_t[]){0x1e}, 1, 0, flags);
+}
+
+static void handshake(uint32_t s, uint32_t step)
+{
+	switch (step % 6) {
+	case 0:
+		set_keys(s, QX_EPOCH_ONE_RTT, 0);
+		break;
+	case 1:
+		set_keys(s, QX_EPOCH_ONE_RTT, 1);
+		break;
+	case 2:
+		qx_conn_set_complete(sides[s].c, now_ns);
+		break;
+	case 3:
+		qx_conn_set_confirmed(sides[s].c, 20000, now_ns);
+		break;
+	case 4:
+		qx_conn_reset_path(sides[s].c, now_ns);
+		break;
+	default:
+		qx_conn_lose_zero_rtt(sides[s].c, now_ns);
+	}
+}
+
+static void let_time_pass(uint32_t s, uint32_t how)
+{
+	const uint64_t deadline_ns = qx_conn_deadline(sides[s].c);
+
+	if (how & 1)
+		now_ns += (uint64_t)how * how * 10000;
+	else if (deadline_ns != QX_NEVER_NS && deadline_ns > now_ns)
+		now_ns = deadline_ns;
+	for (s = 0; s < 2; s++)
+		if (qx_conn_deadline(sides[s].c) <= now_ns) {
+			qx_conn_handle_timer(sides[s].c, now_ns);
+			hear(s);
+		}
+}
+
+static void limit(uint32_t s, struct input *in)
+{
+	const uint32_t how = take(in);
+
+	if (how & 1)
+		qx_conn_set_budget(sides[s].c, how & 2 ? UINT64_MAX : take2(in));
+	else
+		qx_conn_set_foreign_in_flight(sides[s].c, how & 2 ? 0 : take2(in));
+}
+
+static void act(struct input *in)
+{
+	const uint32_t op = take(in), s = op & 1;
+
+	switch (op >> 1 & 15) {
+	case 0:
+	case 1:
+		write_some(s, in);
+		break;
+	case 2:
+		qx_stream_reset(sides[s].c, take(in) % STREAMS, take(in));
+		break;
+	case 3:
+		qx_stream_stop(sides[s].c, take(in) % STREAMS, take(in));
+		break;
+	case 4:
+		qx_stream_consume(sides[s].c, take(in) % STREAMS, take2(in));
+		break;
+	case 5:
+		qx_conn_send_datagram(sides[s].c, pattern, take2(in) % 1400);
+		break;
+	case 6:
+		qx_conn_update_key(sides[s].c, now_ns);
+		break;
+	case 7:
+		limit(s, in);
+		break;
+	case 8:
+		push_control(s, in);
+		break;
+	case 9:
+		foreign(s, in);
+		break;
+	case 10:
+		let_time_pass(s, take(in));
+		break;
+	case 11:
+		handshake(s, take(in));
+		break;
+	case 12:
+		deliver(take(in), true);
+		break;
+	case 13:
+		if (wire_cnt > 0)
+			wire_cnt--; /* lost */
+		break;
+	case 14:
+		if (hostile)
+			make_up(s, in);
+		else
+			qx_stream_set_low_mark(sides[s].c, take(in) % STREAMS, take2(in));
+		break;
+	default:
+		send_all(s);
+		deliver(take(in), false);
+	}
+	hear(s);
+}
+
+static void close_side(uint32_t s)
+{
+	struct qx_engine *e = sides[s].e;
+
+	qx_conn_close(sides[s].c);
+	hear(s);
+	for (uint32_t t = 0; t < TOKENS; t++)
+		REQUIRE(!sides[s].held[t]);
+	REQUIRE(e->memory.streams.lent_cnt == 0 && e->memory.chunks.lent_cnt == 0);
+	REQUIRE(e->memory.nodes.lent_cnt == 0 && e->memory.bufs.lent_cnt == 0);
+	REQUIRE(e->frames.lent_cnt == 0 && e->deadlines.cnt == 0);
+	qx_engine_close(e);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, data + size};
+	const uint32_t mode = take(&in);
+	uint32_t options[2];
+	struct qx_conn_stats stats;
+
+	for (size_t i = 0; i < sizeof(pattern); i++)
+		pattern[i] = (uint8_t)(i * 5 + i / 256);
+	if (!tags[0][0] && !tags[0][1])
+		make_tags();
+	hostile = mode & 1;
+	wire_cnt = 0;
+	now_ns = 1000000000;
+	for (uint32_t s = 0; s < 2; s++)
+		options[s] = take(&in);
+	for (uint32_t s = 0; s < 2; s++)
+		open_side(s, options[s], options[1 - s]);
+	for (uint32_t s = 0; s < 2; s++) {
+		if (mode & 2)
+			set_keys(s, QX_EPOCH_ZERO_RTT, s == 0);
+		for (uint32_t step = 0; step < 4 && !(mode & 4); step++)
+			handshake(s, step);
+	}
+	for (uint32_t n = 0; in.at < in.end && n < OPS_MAX; n++)
+		act(&in);
+	for (uint32_t s = 0; s < 2; s++) {
+		send_all(s);
+		qx_conn_get_stats(sides[s].c, &stats);
+		REQUIRE(stats.memory_bytes < MEMORY_MAX_BYTES + stats.unsent_bytes);
+	}
+	for (uint32_t s = 0; s < 2; s++)
+		close_side(s);
+	return 0;
+}

@@ -1,0 +1,541 @@
+/* test_hostile.c: a peer that has keys and breaks every rule gets the error that RFC 9000
+ * names, or is ignored; what it costs is bounded. */
+#include <errno.h>
+
+#include "frame.h"
+#include "pair.h"
+
+/* Varints of chosen sizes, for tables of bytes. */
+#define V2(v) (uint8_t)(0x40 | (v) >> 8), (uint8_t)(v)
+#define V4(v) (0x80 | (v) >> 24), (v) >> 16 & 0xff, (v) >> 8 & 0xff, (v) & 0xff
+#define V8_MAX 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
+
+/* ---- Frames that end the connection ---- */
+
+struct offence {
+	const char *what;
+	const uint8_t *frames;
+	uint32_t len_bytes;
+	uint64_t code;
+	uint64_t type;
+	const char *reason;
+	bool to_client; /* otherwise to the server */
+};
+
+/* Before: the client has opened streams 0 and 2, the server 1 and 3 and sent 10 bytes on 1;
+ * 10 bytes have come on 0, and 4 ended with 3. */
+static const struct offence offences[] = {
+	{"a type cut short", BYTES(0x01, 0x40), 0x07, FRAME_TYPE_NONE, "Malformed frame type",
+	 0},
+	{"an unknown type", BYTES(0x1f, 0), 0x07, 0x1f, "Unknown frame type", 0},
+	{"an unknown long type", BYTES(V4(0x12345)), 0x07, 0x12345, "Unknown frame type", 0},
+	{"the largest type", BYTES(V8_MAX), 0x07, QX_VARINT_MAX, "Unknown frame type", 0},
+	{"CRYPTO cut short", BYTES(0x06, 0, 5, 1), 0x07, 0x06, "Failed to parse frame", 0},
+	{"PATH_CHALLENGE cut short", BYTES(0x1a, 1, 2), 0x07, 0x1a, "Failed to parse frame",
+	 0},
+	{"NEW_CONNECTION_ID cut short", BYTES(0x18, 1, 0, 8, 1, 2), 0x07, 0x18,
+	 "Failed to parse frame", 0},
+	{"CONNECTION_CLOSE cut short", BYTES(0x1c, 0, 0, 9, 'x'), 0x07, 0x1c,
+	 "Failed to parse frame", 0},
+
+	{"STREAM without an ID", BYTES(0x01, 0x08), 0x07, 0x08, "Failed to parse frame", 0},
+	{"STREAM longer than the packet", BYTES(0x0a, 0, 9, 1), 0x07, 0x0a,
+	 "Failed to parse frame", 0},
+	{"STREAM at the end of all offsets", BYTES(0x0e, 0, V8_MAX, 1, 1), 0x07, 0x0e,
+	 "offset + length cannot exceed 2^62 - 1", 0},
+	{"STREAM on a stream that only we send", BYTES(0x0a, 3, 1, 1), 0x05, 0x0a,
+	 "Stream is send-only", 0},
+	{"STREAM on one of ours that is not open", BYTES(0x0a, 5, 1, 1), 0x05, 0x0a,
+	 "Wrong stream initiator", 0},
+	{"STREAM beyond MAX_STREAMS", BYTES(0x0a, V4(400), 1, 1), 0x04, 0x0a,
+	 "Too many streams open", 0},
+	{"STREAM on the last stream of all",
+	 BYTES(0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 1, 1), 0x04, 0x0a,
+	 "Too many streams open", 0},
+	{"STREAM beyond the stream's limit", BYTES(0x0e, 0, V4(1 << 18), 1, 1), 0x03, 0x0e,
+	 "Over stream data limit", 0},
+	{"STREAM beyond its final size", BYTES(0x0e, 4, 3, 1, 1), 0x06, 0x0e,
+	 "Data received beyond final size", 0},
+	{"STREAM with another final size", BYTES(0x0f, 4, 1, 1, 1), 0x06, 0x0f,
+	 "Cannot change final size", 0},
+	{"FIN below what was received", BYTES(0x0f, 0, 1, 1, 1), 0x06, 0x0f,
+	 "Data received beyond final size", 0},
+
+	{"RESET_STREAM cut short", BYTES(0x04, 0, 1), 0x07, 0x04, "Failed to parse frame", 0},
+	{"RESET_STREAM on one that only we send", BYTES(0x04, 3, 0, 0), 0x05, 0x04,
+	 "Stream is send-only", 0},
+	{"RESET_STREAM below what was received", BYTES(0x04, 0, 0, 9), 0x06, 0x04,
+	 "Data received beyond final size", 0},
+	{"RESET_STREAM with another final size", BYTES(0x04, 4, 0, 4), 0x06, 0x04,
+	 "Cannot change final size", 0},
+	{"RESET_STREAM beyond the limit", BYTES(0x04, 0, 0, V4((1 << 18) + 1)), 0x03, 0x04,
+	 "Over stream data limit", 0},
+	{"RESET_STREAM beyond MAX_STREAMS", BYTES(0x04, V4(400), 0, 0), 0x04, 0x04,
+	 "Too many streams open", 0},
+
+	{"STOP_SENDING cut short", BYTES(0x05, 0), 0x07, 0x05, "Failed to parse frame", 0},
+	{"STOP_SENDING on one that only it sends", BYTES(0x05, 2, 0), 0x05, 0x05,
+	 "Stream is receive-only", 0},
+	{"STOP_SENDING on one of ours not open", BYTES(0x05, 5, 0), 0x05, 0x05,
+	 "Wrong stream initiator", 0},
+
+	{"MAX_DATA cut short", BYTES(0x01, 0x10), 0x07, 0x10, "Failed to parse frame", 0},
+	{"MAX_STREAM_DATA cut short", BYTES(0x11, 0), 0x07, 0x11, "Failed to parse frame", 0},
+	{"MAX_STREAM_DATA on one that only it sends", BYTES(0x11, 2, 0), 0x05, 0x11,
+	 "Stream is receive-only", 0},
+	{"MAX_STREAMS beyond 2^60", BYTES(0x12, 0xd0, 0, 0, 0, 0, 0, 0, 1), 0x07, 0x12,
+	 "Maximum Streams cannot exceed 2^60", 0},
+	{"MAX_STREAMS, unidirectional", BYTES(0x13, V8_MAX), 0x07, 0x13,
+	 "Maximum Streams cannot exceed 2^60", 0},
+	{"STREAMS_BLOCKED beyond 2^60", BYTES(0x16, V8_MAX), 0x07, 0x16,
+	 "Maximum Streams cannot exceed 2^60", 0},
+	{"STREAM_DATA_BLOCKED on one that only we send", BYTES(0x15, 3, 0), 0x05, 0x15,
+	 "Stream is send-only", 0},
+
+	{"an ACK of what was never sent", BYTES(0x02, V2(5000), 0, 0, 0), 0x0a, 0x02,
+	 "ACK of a packet that was never sent", 0},
+	{"an ACK below zero", BYTES(0x02, 1, 0, 0, 2), 0x07, 0x02,
+	 "ACK range contains a negative packet number", 0},
+	{"an ACK whose second range is below zero", BYTES(0x02, 1, 0, 1, 0, 0, 0), 0x07, 0x02,
+	 "ACK range contains a negative packet number", 0},
+	{"an ACK cut short", BYTES(0x02, 1, 0), 0x07, 0x02, "Failed to parse frame", 0},
+	{"ACK_ECN without counts", BYTES(0x03, 0, 0, 0, 0), 0x07, 0x03,
+	 "Failed to parse frame", 0},
+
+	{"DATAGRAM longer than the packet", BYTES(0x31, 5, 1), 0x07, 0x31,
+	 "Failed to parse frame", 0},
+	{"STREAM to a client on a stream it has not opened", BYTES(0x0a, 8, 1, 1), 0x05, 0x0a,
+	 "Wrong stream initiator", 1},
+};
+
+static void prepare(const struct qx_conn_config *cfg)
+{
+	pair_start(cfg);
+	pair_write(CLIENT, 0, 0, 10, false, false);
+	pair_write(CLIENT, 2, 0, 10, false, false);
+	pair_write(CLIENT, 4, 0, 3, true, false);
+	pair_write(SERVER, 1, 0, 10, false, false);
+	pair_write(SERVER, 3, 0, 10, false, false);
+	pair_run(S_NS);
+}
+
+static void check_error(uint32_t side, const struct offence *o)
+{
+	const struct side *s = &sides[side];
+
+	if (strcmp(s->error, o->reason) != 0 || s->error_code != o->code ||
+	    s->error_type != o->type)
+		T_FAIL("%s: %llx, %llx, \"%s\"", o->what, (unsigned long long)s->error_code,
+		       (unsigned long long)s->error_type, s->error);
+}
+
+static void every_offence_gets_its_error(void)
+{
+	for (size_t i = 0; i < sizeof(offences) / sizeof(offences[0]); i++) {
+		const struct offence *o = &offences[i];
+		const uint32_t victim = o->to_client ? CLIENT : SERVER;
+		uint64_t packets;
+
+		prepare(NULL);
+		if (pair_inject(victim, o->frames, o->len_bytes) != 0)
+			T_FAIL("%s went through", o->what);
+		check_error(victim, o);
+		/* From then on it is deaf and dumb, but for what aioquic closes with. */
+		pair_write(victim, victim ? 1 : 0, 10, 100, false, true);
+		packets = sides[victim].packets;
+		pair_run(10 * S_NS);
+		T_EQ(sides[victim].packets, packets);
+		T_EQ(pair_inject(1 - victim, BYTES(FRAME_CONNECTION_CLOSE, 7, 0, 0)), 0);
+		pair_end();
+	}
+}
+
+/* Frames cut at every byte: an error or a shorter frame, and never more than that. */
+static void frames_cut_anywhere_do_no_harm(void)
+{
+	static const uint8_t frames[] = {
+		0x02,        1,    0,    0,           1,    0x0e,    0,    10, 3,    70,
+		77,          84,   0x04, 8,           1,    0,       0x05, 1,  9,    0x10,
+		V4(1 << 21), 0x11, 1,    V4(1 << 20), 0x12, V2(200), 0x14, 5,  0x15, 0,
+		9,           0x31, 2,    0,           7,    0x18,    9,    0,  4,    1,
+		2,           3,    4,    1,           2,    3,       4,    5,  6,    7,
+		8,           9,    10,   11,          12,   13,      14,   15, 16,   0x06,
+		0,           2,    1,    1,           0x1b, 1,       2,    3,  4,    5,
+		6,           7,    8,    0x1d,        4,    1,       'x',
+	};
+
+	for (uint32_t len = 1; len <= sizeof(frames); len++) {
+		prepare(NULL);
+		pair_inject(SERVER, frames, len);
+		T_CHECK(len < sizeof(frames) || sides[SERVER].error[0] == 0);
+		pair_end();
+	}
+}
+
+static void connection_flow_control_is_enforced(void)
+{
+	struct qx_conn_config cfg = pair_config(CLIENT);
+	const struct offence o = {.what = "connection limit",
+				  .code = 0x03,
+				  .type = 0x0e,
+				  .reason = "Over connection data limit"};
+
+	cfg.max_data_bytes = 1000;
+	prepare(&cfg);
+	T_EQ(pair_inject(SERVER, BYTES(0x0e, 0, V4(960), 1, 1)), 1);
+	T_EQ(pair_inject(SERVER, BYTES(0x0e, 8, V4(40), 1, 1)), 0);
+	check_error(SERVER, &o);
+	pair_end();
+}
+
+static void datagrams_beyond_the_promise_are_refused(void)
+{
+	struct qx_conn_config cfg = pair_config(CLIENT);
+	const struct offence o = {.what = "datagram",
+				  .code = 0x0a,
+				  .type = 0x31,
+				  .reason = "Unexpected DATAGRAM frame"};
+
+	cfg.max_datagram_frame_bytes = 10;
+	prepare(&cfg);
+	T_EQ(pair_inject(SERVER, BYTES(0x31, 8, 0, 7, 14, 21, 28, 35, 42, 49)), 1);
+	T_EQ(sides[SERVER].datagrams, 1);
+	T_EQ(pair_inject(SERVER, BYTES(0x31, 9, 0, 7, 14, 21, 28, 35, 42, 49, 56)), 0);
+	check_error(SERVER, &o);
+	pair_end();
+	cfg.max_datagram_frame_bytes = 0;
+	prepare(&cfg);
+	T_EQ(pair_inject(SERVER, BYTES(0x31, 0)), 0);
+	check_error(SERVER, &o);
+	pair_end();
+}
+
+/* ---- Packets made by hand ---- */
+
+/* forge seals a packet with keys of the other side's as they were at first, and delivers it;
+ * the header's first byte and the number are ours. */
+static int forge(uint32_t to, uint32_t epoch, uint32_t updates, uint8_t first, uint64_t pn,
+		 const void *payload, uint32_t len_bytes)
+{
+	const bool one_rtt = epoch == QX_EPOCH_ONE_RTT;
+	uint8_t packet[MTU_MAX] = {first};
+	struct protect_half *half;
+	uint8_t *p = packet + 1;
+	int n;
+
+	T_EQ(protect_open(&half, QX_AES_128_GCM_SHA256, 1, one_rtt, true,
+			  pair_secret[1 - to][epoch], 32),
+	     0);
+	for (uint32_t i = 0; i < updates; i++)
+		T_EQ(protect_update(half), 0);
+	if (!one_rtt) {
+		memcpy(p, (uint8_t[]){0, 0, 0, 1, CID_BYTES}, 5);
+		memcpy(p + 5, pair_cid[to], CID_BYTES);
+		p[5 + CID_BYTES] = CID_BYTES;
+		memcpy(p + 6 + CID_BYTES, pair_cid[1 - to], CID_BYTES);
+		p = write_varint2(p + 6 + 2 * CID_BYTES, 4 + len_bytes + 16);
+	} else {
+		memcpy(p, pair_cid[to], CID_BYTES);
+		p += CID_BYTES;
+	}
+	for (int shift = 24; shift >= 0; shift -= 8)
+		*p++ = (uint8_t)(pn >> shift);
+	memcpy(p, payload, len_bytes);
+	n = protect_seal(half, packet, (uint32_t)(p - packet), 4, len_bytes, pn);
+	protect_close(half);
+	T_CHECK(n > 0);
+	return pair_deliver(to, packet, (uint32_t)n);
+}
+
+#define SHORT 0x43 /* four bytes of packet number */
+#define ZERO_RTT 0xd3
+
+static void an_empty_packet_is_refused(void)
+{
+	const struct offence o = {.what = "empty",
+				  .code = 0x0a,
+				  .type = 0,
+				  .reason = "Packet contains no frames"};
+
+	prepare(NULL);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 100, "", 0), 0);
+	check_error(SERVER, &o);
+	pair_end();
+}
+
+static void reserved_bits_must_be_zero(void)
+{
+	const struct offence o = {.what = "reserved",
+				  .code = 0x0a,
+				  .type = 0,
+				  .reason = "Reserved bits must be zero"};
+
+	for (uint8_t bits = 0x08; bits <= 0x18; bits += 8) {
+		prepare(NULL);
+		T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT | bits, 100, "\1", 1), 0);
+		check_error(SERVER, &o);
+		pair_end();
+	}
+	pair_open(NULL);
+	pair_set_secret(SERVER, QX_EPOCH_ZERO_RTT, 0);
+	T_EQ(forge(SERVER, QX_EPOCH_ZERO_RTT, 0, ZERO_RTT | 0x04, 0, "\1", 1), 0);
+	check_error(SERVER, &o);
+	pair_end();
+}
+
+static void zero_rtt_packets_may_not_hold_everything(void)
+{
+	static const uint8_t forbidden[] = {0x02, 0x03, 0x06, 0x07, 0x1b, 0x1e};
+	struct offence o = {.what = "0-RTT", .code = 0x0a, .reason = "Unexpected frame type"};
+
+	for (size_t i = 0; i < sizeof(forbidden); i++) {
+		pair_open(NULL);
+		pair_set_secret(SERVER, QX_EPOCH_ZERO_RTT, 0);
+		T_EQ(forge(SERVER, QX_EPOCH_ZERO_RTT, 0, ZERO_RTT, 0, "\1", 1), 1);
+		o.type = forbidden[i];
+		T_EQ(forge(SERVER, QX_EPOCH_ZERO_RTT, 0, ZERO_RTT, 1, &forbidden[i], 1), 0);
+		check_error(SERVER, &o);
+		pair_end();
+	}
+}
+
+static void a_replay_is_handled_once(void)
+{
+	static const uint8_t frames[] = {0x31, 1, 0, 0x04, 8, 1, 0};
+
+	prepare(NULL);
+	for (uint32_t i = 0; i < 10; i++)
+		T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 100, frames, sizeof(frames)),
+		     1);
+	T_EQ(sides[SERVER].datagrams, 1);
+	T_EQ(pair_stats(SERVER).duplicates, 9);
+	/* As far back as anything is remembered, and further. */
+	for (uint64_t pn = 0; pn < 100; pn += 2)
+		forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 1000 + pn, "\1\1\1", 3);
+	for (uint64_t pn = 0; pn < 200; pn++)
+		forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 1300 + 2 * pn, "\1\1\1", 3);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 100, frames, sizeof(frames)), 1);
+	T_EQ(sides[SERVER].datagrams, 1);
+	pair_end();
+}
+
+/* RFC 9001 section 9.4: a phase is believed only after the packet was opened. */
+static void a_forged_phase_moves_nothing(void)
+{
+	uint8_t packet[64] = {0x47};
+
+	prepare(NULL);
+	memcpy(packet + 1, pair_cid[SERVER], CID_BYTES);
+	for (uint32_t i = 0; i < 256; i++) {
+		packet[0] = (uint8_t)(0x40 | (i & 0x3f));
+		packet[30] = (uint8_t)i;
+		T_EQ(pair_deliver(SERVER, packet, sizeof(packet)), 1);
+		memcpy(packet + 1, pair_cid[SERVER], CID_BYTES);
+	}
+	T_EQ(pair_stats(SERVER).undecryptable, 256);
+	T_EQ(qx_conn_key_phase(sides[SERVER].c, 0), 0);
+	T_EQ(qx_conn_key_phase(sides[SERVER].c, 1), 0);
+	pair_write(CLIENT, 0, 10, 100, false, false);
+	pair_run(S_NS);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 110);
+	pair_end();
+}
+
+/* RFC 9001 section 6.2 */
+static void a_second_update_before_the_first_is_acknowledged_is_refused(void)
+{
+	const struct offence o = {.what = "twice",
+				  .code = 0x0e,
+				  .type = FRAME_TYPE_NONE,
+				  .reason = "Key update without acknowledgment"};
+
+	prepare(NULL);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 1, SHORT | 4, 100, "\1", 1), 1);
+	T_EQ(qx_conn_key_phase(sides[SERVER].c, 1), 1);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 2, SHORT, 101, "\1", 1), 0);
+	check_error(SERVER, &o);
+	pair_end();
+	/* With an ACK in between it may. */
+	prepare(NULL);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 1, SHORT | 4, 100, "\1", 1), 1);
+	now_ns += 10 * MS_NS;
+	pair_flush(SERVER);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 2, SHORT, 101, "\1", 1), 1);
+	T_EQ(qx_conn_key_phase(sides[SERVER].c, 1), 0);
+	T_EQ(sides[SERVER].key_updates, 2);
+	pair_end();
+}
+
+/* RFC 9001 section 6.4 */
+static void old_keys_after_newer_ones_are_refused(void)
+{
+	prepare(NULL);
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 1, SHORT | 4, 100, "\1", 1), 1);
+	/* Overtaken: fine. */
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 90, "\1", 1), 1);
+	T_EQ(pair_stats(SERVER).undecryptable, 0);
+	/* New keys with a number below one that had old keys. */
+	T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 1, SHORT | 4, 80, "\1", 1), 0);
+	T_EQ(sides[SERVER].error_code, 0x0e);
+	pair_end();
+}
+
+/* ---- What it costs ---- */
+
+static uint64_t memory(uint32_t side)
+{
+	return pair_stats(side).memory_bytes;
+}
+
+static void opening_streams_costs_what_was_promised(void)
+{
+	pair_start(NULL);
+	/* The highest one opens all below, which cost nothing yet. */
+	T_EQ(pair_inject(SERVER, BYTES(0x0a, V2(396), 1, 0)), 1);
+	T_EQ(pair_stats(SERVER).streams, 1);
+	pair_end();
+
+	pair_start(NULL);
+	for (uint64_t id = 0; id < 400; id += 4)
+		pair_write(CLIENT, id, 0, 1, false, false);
+	pair_run(S_NS);
+	T_EQ(pair_stats(SERVER).streams, 100);
+	T_CHECK(memory(SERVER) < 16384 + 100 * (512 + 64));
+	/* Those that are over leave one range behind. */
+	for (uint64_t id = 0; id < 400; id += 4) {
+		T_EQ(qx_stream_reset(sides[CLIENT].c, id, 1), 0);
+		T_EQ(qx_stream_stop(sides[CLIENT].c, id, 1), 0);
+	}
+	pair_run(S_NS);
+	T_EQ(pair_stats(SERVER).streams, 0);
+	T_EQ(pair_stats(CLIENT).streams, 0);
+	T_CHECK(memory(SERVER) < 16384);
+	pair_end();
+}
+
+/* Every second byte, in frames of one: the window and a bit per byte, no more. */
+static void fragments_cost_no_more_than_the_window(void)
+{
+	uint8_t frames[1300];
+
+	pair_start(NULL);
+	for (uint32_t off = 1; off < 1 << 16;) {
+		uint32_t len = 0;
+
+		for (; len < sizeof(frames) - 16 && off < 1 << 16; off += 2) {
+			frames[len++] = 0x0e;
+			frames[len++] = 0;
+			frames[len++] = (uint8_t)(0x80 | off >> 24);
+			frames[len++] = (uint8_t)(off >> 16);
+			frames[len++] = (uint8_t)(off >> 8);
+			frames[len++] = (uint8_t)off;
+			frames[len++] = 1;
+			frames[len++] = pattern[off];
+		}
+		T_EQ(pair_inject(SERVER, frames, len), 1);
+		net_empty();
+	}
+	T_CHECK(memory(SERVER) < (1 << 18) * 9 / 8 + 32768);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 0);
+	pair_end();
+}
+
+/* What has been told cannot change, and a byte that came first stays. */
+static void conflicting_data_changes_nothing(void)
+{
+	pair_start(NULL);
+	T_EQ(pair_inject(SERVER, BYTES(0x0e, 0, 5, 1, 35)), 1);
+	T_EQ(pair_inject(SERVER, BYTES(0x0a, 0, 8, 0, 7, 14, 21, 28, 99, 42, 49)), 1);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 8);
+	T_EQ(pair_inject(SERVER, BYTES(0x0a, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 56)), 1);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 9);
+	pair_end();
+}
+
+/* Gaps, one after another: what is remembered and what an ACK says stays bounded. */
+static void gaps_in_numbers_are_bounded(void)
+{
+	pair_start(NULL);
+	pair_write(SERVER, 1, 0, 10, true, true);
+	for (uint64_t pn = 0; pn < 20000; pn++) {
+		T_EQ(forge(SERVER, QX_EPOCH_ONE_RTT, 0, SHORT, 10 * pn, "\1", 1), 1);
+		pair_flush(SERVER);
+		net_empty();
+	}
+	T_EQ(sides[SERVER].c->ack.received.cnt, RANGES_MAX);
+	T_CHECK(sides[SERVER].packets > 19000);
+	/* Nor does a packet of ours that it never acknowledges keep all behind it. */
+	T_CHECK(memory(SERVER) < 1 << 20);
+	T_CHECK(pair_stats(SERVER).lost_packets > 0);
+	pair_end();
+}
+
+/* As many events as a packet can cause; the next turn begins small again. */
+static void a_packet_full_of_datagrams_is_bounded(void)
+{
+	uint8_t frames[1300];
+
+	for (uint32_t i = 0; i < sizeof(frames); i += 2) {
+		frames[i] = 0x31;
+		frames[i + 1] = 0;
+	}
+	pair_start(NULL);
+	for (uint32_t i = 0; i < 100; i++)
+		T_EQ(pair_inject(SERVER, frames, sizeof(frames)), 1);
+	T_EQ(sides[SERVER].datagrams, 65000);
+	T_CHECK(sides[SERVER].e->event_cap <= 1024);
+	pair_end();
+}
+
+/* It acknowledges nothing, ever: what is kept for it is bounded by the window. */
+static void a_peer_that_never_acknowledges_is_bounded(void)
+{
+	pair_start(NULL);
+	net.cut[SERVER] = true;
+	pair_write(CLIENT, 0, 0, 5000000, false, true);
+	pair_run(1000 * S_NS);
+	T_CHECK(memory(CLIENT) < 65536);
+	T_CHECK(sides[CLIENT].packets < 100);
+	pair_end();
+}
+
+/* It stops its own half of every stream and never reads ours. */
+static void stop_sending_storms_end(void)
+{
+	uint8_t stop[] = {0x05, 1, 7};
+
+	prepare(NULL);
+	pair_write(SERVER, 1, 10, 1000, false, true);
+	for (uint32_t i = 0; i < 1000; i++)
+		T_EQ(pair_inject(SERVER, stop, sizeof(stop)), 1);
+	T_EQ(sides[SERVER].held_cnt, 0);
+	T_CHECK(pair_stream(SERVER, 1)->stopped);
+	pair_end();
+}
+
+static const struct t_case cases[] = {
+	{"every offence gets its error", every_offence_gets_its_error},
+	{"frames cut anywhere do no harm", frames_cut_anywhere_do_no_harm},
+	{"connection flow control is enforced", connection_flow_control_is_enforced},
+	{"datagrams beyond the promise are refused",
+	 datagrams_beyond_the_promise_are_refused},
+	{"an empty packet is refused", an_empty_packet_is_refused},
+	{"reserved bits must be zero", reserved_bits_must_be_zero},
+	{"0-RTT packets may not hold everything", zero_rtt_packets_may_not_hold_everything},
+	{"a replay is handled once", a_replay_is_handled_once},
+	{"a forged phase moves nothing", a_forged_phase_moves_nothing},
+	{"a second update before the first is acknowledged is refused",
+	 a_second_update_before_the_first_is_acknowledged_is_refused},
+	{"old keys after newer ones are refused", old_keys_after_newer_ones_are_refused},
+	{"opening streams costs what was promised", opening_streams_costs_what_was_promised},
+	{"fragments cost no more than the window", fragments_cost_no_more_than_the_window},
+	{"conflicting data changes nothing", conflicting_data_changes_nothing},
+	{"gaps in numbers are bounded", gaps_in_numbers_are_bounded},
+	{"a packet full of datagrams is bounded", a_packet_full_of_datagrams_is_bounded},
+	{"a peer that never acknowledges is bounded",
+	 a_peer_that_never_acknowledges_is_bounded},
+	{"STOP_SENDING storms end", stop_sending_storms_end},
+};
+
+T_MAIN(cases)
