@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import Io
+from .config import EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .errors import (
     ConfigError,
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError",
     "DatapathError",
+    "EngineKind",
     "Io",
     "LocalProtocolError",
     "ProtocolError",

@@ -133,6 +133,17 @@ def lib() -> Lib:
     return _lib
 
 
+def ffi() -> Any:  # noqa: ANN401
+    """Return cffi's FFI object of the extension, for _native_engine.py alone.
+
+    Raises:
+        UnavailableError: the extension did not load.
+    """
+    if _lib is None:
+        raise UnavailableError(WHY)
+    return _ffi
+
+
 def check(rc: int, doing: str, why: str = "") -> int:
     """Return *rc*, or raise the `DatapathError` that a negative *rc* stands for."""
     if rc < 0:

@@ -1,4 +1,4 @@
-"""Build quicxdp._native_ext, the C datapath, with cffi.
+"""Build quicxdp._native_ext, the C datapath and the C engine, with cffi.
 
 setup.py takes `ffibuilder` from here; a developer builds in place with
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from typing import Any
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = ROOT / "native" / "include" / "quicxdp.h"
-SOURCES = ROOT / "native" / "src" / "datapath"
+INCLUDE = ROOT / "native" / "include"
+HEADERS = (INCLUDE / "quicxdp.h", INCLUDE / "quicxdp_engine.h")
+SOURCE = ROOT / "native" / "src"
+FOLDERS = (SOURCE, SOURCE / "datapath", SOURCE / "quic")
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _INTEGER_CONSTANT = re.compile(r"#define\s+QX_\w+\s+\d+\s*")
@@ -60,22 +63,72 @@ def _flags() -> list[str]:
     return flags
 
 
+def _libcrypto() -> tuple[list[str], list[str]]:
+    """Return the compiler's and the linker's flags for libcrypto."""
+    prefix = os.environ.get("QUICXDP_OPENSSL_DIR", "")
+    if prefix:
+        libraries = [
+            folder
+            for folder in (Path(prefix) / "lib64", Path(prefix) / "lib")
+            if folder.is_dir()
+        ]
+        return (
+            [f"-I{Path(prefix) / 'include'}"],
+            [
+                *(f"-L{folder}" for folder in libraries),
+                *(f"-Wl,-rpath,{folder}" for folder in libraries),
+                "-lcrypto",
+            ],
+        )
+    try:
+        answers = [
+            subprocess.run(  # noqa: S603
+                ["pkg-config", option, "libcrypto >= 3.0"],  # noqa: S607
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            for option in ("--cflags", "--libs")
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        # Without pkg-config, or without its file: the compiler may know all the same, and
+        # says what it misses.
+        return [], ["-lcrypto"]
+    return shlex.split(answers[0]), shlex.split(answers[1])
+
+
 def _builder() -> FFI:
     sources = sorted(
-        path for path in SOURCES.glob("*.c") if not path.name.endswith(".bpf.c")
+        path
+        for folder in FOLDERS
+        for path in folder.glob("*.c")
+        if not path.name.endswith(".bpf.c")
     )
-    headers = [HEADER, *sorted(SOURCES.glob("*.h"))]
+    headers = [
+        *HEADERS,
+        *sorted(path for folder in FOLDERS for path in folder.glob("*.h")),
+    ]
     flags = _flags()
+    crypto_compile, crypto_link = _libcrypto()
     ffi = FFI()
-    ffi.cdef(declarations(HEADER.read_text(encoding="utf-8")))
+    ffi.cdef(
+        "\n".join(declarations(header.read_text(encoding="utf-8")) for header in HEADERS)
+    )
     ffi.set_source(
         "quicxdp._native_ext",
-        '#include "quicxdp.h"',
+        "".join(f'#include "{header.name}"\n' for header in HEADERS),
         sources=[_relative(path) for path in sources],
         depends=[_relative(path) for path in headers],
-        include_dirs=[_relative(HEADER.parent), _relative(SOURCES)],
-        extra_compile_args=["-std=gnu11", "-O2", "-g", "-fvisibility=hidden", *flags],
-        extra_link_args=flags,
+        include_dirs=[_relative(folder) for folder in (INCLUDE, *FOLDERS[1:])],
+        extra_compile_args=[
+            "-std=gnu11",
+            "-O2",
+            "-g",
+            "-fvisibility=hidden",
+            *crypto_compile,
+            *flags,
+        ],
+        extra_link_args=[*crypto_link, *flags],
         py_limited_api=True,
     )
     return ffi

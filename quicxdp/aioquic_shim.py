@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aioquic
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
 
-    from aioquic.quic.connection import NetworkAddress
+    from aioquic.quic.connection import NetworkAddress, QuicConnection
 
     from .clock import Clock, Timer
 
@@ -109,6 +110,31 @@ def feed(
     now = protocol._loop.time()  # noqa: SLF001
     for data, addr in datagrams:
         receive(data, addr, now)
+    protocol._process_events()  # noqa: SLF001
+    protocol.transmit()
+
+
+def receiver_with(
+    make_connection: Callable[..., QuicConnection],
+) -> Callable[[QuicServer, bytes | str, NetworkAddress], None]:
+    """Return aioquic's `QuicServer.datagram_received`, with connections of our making.
+
+    aioquic's server makes its connections by a global name of its module.  This is the
+    same code with another value for that name, and nobody else's server is changed.
+    """
+    theirs = QuicServer.datagram_received
+    names = {**theirs.__globals__, "QuicConnection": make_connection}
+    ours = FunctionType(theirs.__code__, names, theirs.__name__)
+    return cast("Callable[[QuicServer, bytes | str, NetworkAddress], None]", ours)
+
+
+def connection_of(protocol: QuicConnectionProtocol) -> Any:  # noqa: ANN401
+    """Return the connection of *protocol*, of whatever class it is."""
+    return protocol._quic  # noqa: SLF001
+
+
+def tell(protocol: QuicConnectionProtocol) -> None:
+    """Let *protocol* handle the events that its connection has, and send."""
     protocol._process_events()  # noqa: SLF001
     protocol.transmit()
 

@@ -25,6 +25,8 @@ from aioquic.h3.connection import (
 from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, QuicConnectionState
 from aioquic.quic.packet import QuicFrameType
 
+from .connection import FastConnection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 def unsent_bytes(quic: QuicConnection, stream_id: int) -> int:
     """Return how much of what was written to a stream has never been sent."""
+    if isinstance(quic, FastConnection):
+        return quic.stream_send_buffered(stream_id)
     stream = quic._streams.get(stream_id)
     if stream is None:
         return 0
@@ -52,14 +56,28 @@ def unacknowledged_bytes(quic: QuicConnection, stream_id: int) -> int:
     A peer that acknowledges everything but the first packet makes this grow without
     making `unsent_bytes` grow.
     """
+    if isinstance(quic, FastConnection):
+        return quic.stream_unacknowledged(stream_id)
     stream = quic._streams.get(stream_id)
     if stream is None:
         return 0
     return stream.sender._buffer_stop - stream.sender._buffer_start
 
 
+def expect_turn(quic: QuicConnection, stream_id: int, acknowledged_bytes: int) -> None:
+    """Ask for a turn of the protocol once so much more of a stream is acknowledged.
+
+    aioquic gives one with every packet that arrives; the engine in C only with news.
+    """
+    if isinstance(quic, FastConnection):
+        waiting_bytes = quic.stream_unacknowledged(stream_id)
+        quic.notify_drained(stream_id, max(1, waiting_bytes - acknowledged_bytes))
+
+
 def can_send(quic: QuicConnection, stream_id: int) -> bool:
     """Whether a stream still takes data: known, not ended, not reset by either side."""
+    if isinstance(quic, FastConnection):
+        return quic.may_write(stream_id)
     stream = quic._streams.get(stream_id)
     if stream is None:
         return False
@@ -73,12 +91,16 @@ def can_send(quic: QuicConnection, stream_id: int) -> bool:
 
 def can_receive(quic: QuicConnection, stream_id: int) -> bool:
     """Whether more may arrive on a stream."""
+    if isinstance(quic, FastConnection):
+        return quic.may_receive(stream_id)
     stream = quic._streams.get(stream_id)
     return stream is not None and not stream.receiver.is_finished
 
 
 def has_undelivered_responses(quic: QuicConnection) -> bool:
     """Whether some request stream still waits for the peer to acknowledge its end."""
+    if isinstance(quic, FastConnection):
+        return quic.has_undelivered
     return any(
         stream_id % 4 == 0 and not stream.sender.is_finished
         for stream_id, stream in quic._streams.items()

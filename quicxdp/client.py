@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
 
 from . import aioquic_shim as shim
-from .config import Io
+from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
+from .engine_choice import choose, connection_factory
+from .transport import DatagramTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.quic.connection import NetworkAddress, QuicTokenHandler
     from aioquic.tls import SessionTicketHandler
+
+    from .engine_turn import EngineTurn
 
 
 async def _resolve(host: str, port: int) -> NetworkAddress:
@@ -64,6 +68,7 @@ async def connect(
     local_port: int = 0,
     io: Io | str = Io.AUTO,
     interface: str | None = None,
+    engine: EngineKind | str = ENGINE_DEFAULT,
 ) -> AsyncGenerator[QuicConnectionProtocol, None]:
     """Connect to a QUIC server; `aioquic.asyncio.connect` with faster lanes.
 
@@ -80,10 +85,12 @@ async def connect(
         local_port: the UDP port to bind; 0 lets the kernel choose.
         io: see `quicxdp.Io`.
         interface: the network interface that XDP may attach to.
+        engine: see `quicxdp.EngineKind`.
 
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
+        UnavailableError: engine="native" is not possible; the message says why.
         ConnectionError: the handshake failed.
         OSError: resolving the name or binding failed.
     """
@@ -93,25 +100,35 @@ async def connect(
         configuration = QuicConfiguration(is_client=True)
     if configuration.server_name is None:
         configuration.server_name = host
-    connection = QuicConnection(
-        configuration=configuration,
-        session_ticket_handler=session_ticket_handler,
-        token_handler=token_handler,
-    )
+    kind, _ = choose(engine, configuration)
     make = create_protocol or QuicConnectionProtocol
-
-    def factory() -> QuicConnectionProtocol:
-        protocol = make(connection, stream_handler=stream_handler)
-        shim.take_batches(protocol)
-        return protocol
-
-    transport, protocol = await create_datagram_endpoint(
-        factory,
+    # The engine in C needs the datapath, and a connection its engine.
+    transport, _ = await create_datagram_endpoint(
+        asyncio.DatagramProtocol,
         sock=_dual_stack_socket(local_port),
         io=io,
         interface=interface,
         dont_fragment=True,
     )
+    try:
+        turn: EngineTurn | None = None
+        if kind is EngineKind.NATIVE and isinstance(transport, DatagramTransport):
+            turn = transport.open_engine(configuration.connection_id_length)
+        make_connection = connection_factory(kind, turn.engine if turn else None)
+        connection = make_connection(
+            configuration=configuration,
+            session_ticket_handler=session_ticket_handler,
+            token_handler=token_handler,
+        )
+        protocol = make(connection, stream_handler=stream_handler)
+        shim.take_batches(protocol)
+        if turn is not None:
+            turn.listen(shim.connection_of(protocol), partial(shim.tell, protocol))
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+    except BaseException:
+        transport.close()
+        raise
     shim.use_loop(protocol, shim.with_clock(loop, cast("Any", transport).clock))
     try:
         protocol.connect(addr, transmit=wait_connected)

@@ -31,6 +31,31 @@ class Io(enum.Enum):
             raise ConfigError(f"io={value!r} is unknown; choose one of {names}") from None
 
 
+class EngineKind(enum.Enum):
+    """Who handles the 1-RTT packets of a connection."""
+
+    AUTO = "auto"  # the engine in C where it can be used, aioquic otherwise
+    NATIVE = "native"  # the engine in C, or an error
+    AIOQUIC = "aioquic"  # aioquic alone
+
+    @classmethod
+    def parse(cls, value: EngineKind | str) -> EngineKind:
+        """Return the member that *value* names.
+
+        Raises:
+            ConfigError: nothing of that name exists.
+        """
+        try:
+            return cls(value)
+        except ValueError:
+            names = ", ".join(member.value for member in cls)
+            raise ConfigError(
+                f"engine={value!r} is unknown; choose one of {names}"
+            ) from None
+
+
+ENGINE_DEFAULT: Final = EngineKind.AIOQUIC
+
 # QX_BATCH_MAX of the C API.
 BATCH_MAX: Final = 256
 

@@ -139,6 +139,11 @@ class Datapath:
         """The endpoint's addresses, in asyncio's form and in C's."""
         return self._book
 
+    @property
+    def cdata(self) -> _native.CData:
+        """The datapath in C, for an engine that is closed before it."""
+        return self._alive()
+
     def recv(self, now_ns: int) -> list[tuple[bytes, PeerAddress]]:
         """Return what has arrived, at most `BATCH_MAX` datagrams.
 

@@ -6,6 +6,7 @@
     ├── UnavailableError    this installation or machine lacks what was asked for
     └── ProtocolError
         ├── LocalProtocolError     our side used the protocol wrongly
+        │   └── StreamEndedError   it wrote to a stream that it has ended or reset
         └── RemoteProtocolError    the peer did
 
 Messages say what was tried, what happened and what to do.
@@ -36,6 +37,14 @@ class ProtocolError(QuicxdpError):
 
 class LocalProtocolError(ProtocolError):
     """Our side used the protocol wrongly."""
+
+
+class StreamEndedError(LocalProtocolError, ValueError, RuntimeError):
+    """Our side wrote to a stream that was ended or reset, by us or by the peer.
+
+    aioquic raises ValueError once it has forgotten the stream and RuntimeError before, so
+    that applications may expect either.
+    """
 
 
 class RemoteProtocolError(ProtocolError):

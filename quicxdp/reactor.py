@@ -2,6 +2,9 @@
 
     readable -> one call that receives -> deliver -> due timers -> flush -> errors -> arm
 
+With an engine (`attach`), what it has found out is told before the flush, and the flush
+has a second half: what the engine sends.
+
 That is a turn.  Whatever is sent during a turn leaves in its one flush; what is sent
 outside (`soon`) is flushed once, at the loop's next chance.  The loop's own timers are
 not used: see clock.py.
@@ -19,6 +22,7 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from .addresses import Address, PeerAddress
     from .config import SendLimits
@@ -48,6 +52,24 @@ class Endpoint(Protocol):
         """Learn that nothing that was sent waits any more."""
 
 
+class Turn(Protocol):
+    """What an engine adds to a turn; see engine_turn.py."""
+
+    is_full: bool
+
+    def receive(self, now_ns: int, /) -> list[tuple[bytes, PeerAddress]]:
+        """Take a batch, handle what is the engine's, return the rest."""
+
+    def tell(self, failed: Callable[[BaseException], object], /) -> None:
+        """Let the application hear of what has happened."""
+
+    def flush(self, now_ns: int, /) -> None:
+        """Send what the engine has to send."""
+
+    def deadline_ns(self) -> int:
+        """Return when `receive` must run next at the latest."""
+
+
 class Reactor:
     """The turns of one endpoint, on one loop."""
 
@@ -60,6 +82,7 @@ class Reactor:
         "_recv",
         "_running",
         "_scheduled",
+        "_turn",
         "clock",
         "outbox",
     )
@@ -73,7 +96,8 @@ class Reactor:
     ) -> None:
         self._loop = loop
         self._datapath = datapath
-        self._recv = datapath.recv
+        self._recv: Callable[[int], list[tuple[bytes, PeerAddress]]] = datapath.recv
+        self._turn: Turn | None = None
         self._endpoint = endpoint
         self.outbox = Outbox(datapath.send, limits)
         self.clock = Clock(self.soon)
@@ -81,6 +105,11 @@ class Reactor:
         self._in_turn = False
         self._scheduled = False
         self._again = False
+
+    def attach(self, turn: Turn) -> None:
+        """Let an engine receive, and send, from now on."""
+        self._turn = turn
+        self._recv = turn.receive
 
     def start(self) -> None:
         """Begin to receive."""
@@ -152,7 +181,9 @@ class Reactor:
                 report(self._loop, "Receiving stopped", exc, transport=self._endpoint)
                 return
             else:
-                if len(batch) >= BATCH_MAX and not self._again:
+                turn = self._turn
+                is_full = len(batch) >= BATCH_MAX if turn is None else turn.is_full
+                if is_full and not self._again:
                     # Others first: a busy endpoint must not starve the loop.
                     self._again = True
                     self._loop.call_soon(self._readable_again)
@@ -176,14 +207,39 @@ class Reactor:
         self._endpoint.backlog_changed()
 
     def _end_turn(self, *, readable: bool = False) -> None:
+        if self._turn is None:
+            self._flush_and_arm(NEVER_NS, readable=readable)
+            return
+        self._in_turn = True
+        try:
+            self._turn.tell(self._listener_failed)
+        finally:
+            self._in_turn = False
+            if self._running:
+                # What aioquic sends goes first: it may be what makes the rest readable.
+                sent = self.flush()
+                try:
+                    self._turn.flush(monotonic_ns())
+                except DatapathError as exc:
+                    self._endpoint.datapath_failed(exc)
+                readable = readable and not sent
+                self._flush_and_arm(self._turn.deadline_ns(), readable=readable)
+
+    def _listener_failed(self, exc: BaseException) -> None:
+        message = "a connection failed to handle its events"
+        report(self._loop, message, exc, transport=self._endpoint)
+
+    def _flush_and_arm(self, deadline_ns: int, *, readable: bool) -> None:
         if not self.flush() and readable and self.drain():
             self._endpoint.drained()
         for code, peer in self._datapath.errors():
             self._endpoint.peer_failed(code, peer)
         clock = self.clock
         if clock.heap and clock.heap[0][0] < clock.alarm_ns:
-            clock.alarm_ns = clock.next_ns()
-            self._datapath.arm(clock.alarm_ns)
+            deadline_ns = min(deadline_ns, clock.next_ns())
+        if deadline_ns < clock.alarm_ns:
+            clock.alarm_ns = deadline_ns
+            self._datapath.arm(deadline_ns)
 
 
 class LoopAlarm:

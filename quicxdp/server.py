@@ -22,9 +22,11 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import QuicServer as AioquicServer
 
 from . import aioquic_shim as shim
-from .config import Io
+from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
+from .engine_choice import choose, connection_factory
 from .reactor import report
+from .transport import DatagramTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.connection import NetworkAddress
     from aioquic.tls import SessionTicketFetcher, SessionTicketHandler
+
+    from .engine import Engine
+    from .engine_turn import EngineTurn
 
 # RFC 9000 section 17: the first byte of a short header starts with the bits 01.
 _SHORT_HEADER: Final = range(0x40, 0x80)
@@ -88,6 +93,7 @@ class QuicServer(AioquicServer):
         session_ticket_handler: SessionTicketHandler | None = None,
         retry: bool = False,
         stream_handler: QuicStreamHandler | None = None,
+        engine: EngineKind | str = ENGINE_DEFAULT,
     ) -> None:
         super().__init__(
             configuration=configuration,
@@ -97,6 +103,10 @@ class QuicServer(AioquicServer):
             retry=retry,
             stream_handler=stream_handler,
         )
+        self._kind, _ = choose(engine, configuration)
+        self._turn: EngineTurn | None = None
+        self._receive: Callable[[bytes, NetworkAddress], None]
+        self._use_engine(None)
         self._table = ConnectionTable()
         self._protocols = self._table
         self._collected: dict[
@@ -126,6 +136,16 @@ class QuicServer(AioquicServer):
         clock = getattr(transport, "clock", None)
         if clock is not None:
             self._loop = shim.with_clock(self._loop, clock)
+        if self._kind is EngineKind.NATIVE and isinstance(transport, DatagramTransport):
+            self._turn = transport.open_engine(self._configuration.connection_id_length)
+            self._use_engine(self._turn.engine)
+
+    def _use_engine(self, engine: Engine | None) -> None:
+        if self._kind is EngineKind.AIOQUIC:
+            self._receive = super().datagram_received
+        else:
+            receive = shim.receiver_with(connection_factory(self._kind, engine))
+            self._receive = partial(receive, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the port is free again."""
@@ -149,7 +169,7 @@ class QuicServer(AioquicServer):
                         if protocol is not None:
                             protocol.datagram_received(data, addr)
                     elif not (self._draining and self._is_unknown(data)):
-                        super().datagram_received(data, addr)
+                        self._receive(data, addr)
                 except Exception as exc:  # noqa: BLE001  # one datagram's fault is its own
                     self._report("receiving a datagram failed", exc)
         finally:
@@ -182,11 +202,15 @@ class QuicServer(AioquicServer):
         if shim.may_feed(protocol):
             cast("Any", protocol).datagram_received = partial(self._collect, protocol)
         shim.use_loop(protocol, self._loop)
+        if self._turn is not None:
+            self._turn.listen(shim.connection_of(protocol), partial(shim.tell, protocol))
         return protocol
 
     def _connection_terminated(self, protocol: QuicConnectionProtocol) -> None:
         # Instead of aioquic's walk over the connection IDs of everybody.
         self._table.forget(protocol)
+        if self._turn is not None:
+            self._turn.unlisten(shim.connection_of(protocol))
         if not self._table:
             self._all_ended.set()
 
@@ -242,6 +266,7 @@ async def serve(
     stream_handler: QuicStreamHandler | None = None,
     io: Io | str = Io.AUTO,
     interface: str | None = None,
+    engine: EngineKind | str = ENGINE_DEFAULT,
 ) -> QuicServer:
     """Start a QUIC server; `aioquic.asyncio.serve` with faster lanes.
 
@@ -256,10 +281,12 @@ async def serve(
         stream_handler: called with reader and writer of each stream that a client opens.
         io: see `quicxdp.Io`.
         interface: the network interface that XDP may attach to.
+        engine: see `quicxdp.EngineKind`.
 
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
+        UnavailableError: engine="native" is not possible; the message says why.
         OSError: binding failed.
     """
     _, server = await create_datagram_endpoint(
@@ -270,6 +297,7 @@ async def serve(
             session_ticket_handler=session_ticket_handler,
             retry=retry,
             stream_handler=stream_handler,
+            engine=engine,
         ),
         local_addr=(host, port),
         io=io,

@@ -25,6 +25,7 @@ from asyncio.trsock import TransportSocket
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from .engine_turn import EngineTurn
 from .info import EndpointInfo
 from .outbox import NOWHERE
 from .reactor import Reactor, report
@@ -84,6 +85,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._paused = False
         self._rx: list[tuple[bytes, PeerAddress]] = []
         self._reactor = Reactor(loop, datapath, self, limits)
+        self._turn: EngineTurn | None = None
         self._outbox = self._reactor.outbox
         try:
             self._peername: Address | None = sock.getpeername()
@@ -291,8 +293,11 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def _release(self) -> None:
         self._closing = True
+        turn, self._turn = self._turn, None
         datapath, self._datapath = self._datapath, None
         sock, self._sock = self._sock, None
+        if turn is not None:
+            turn.close()
         if datapath is not None:
             datapath.close()
         if sock is not None:
@@ -307,6 +312,32 @@ class DatagramTransport(asyncio.DatagramTransport):
             # The collector may run in any thread; by now nobody else can be inside.
             self._owner.thread = get_ident()
             self._release()
+
+    # QUIC connections in C
+
+    def open_engine(self, cid_len_bytes: int) -> EngineTurn:
+        """Let an engine handle the connections that are opened in it; once.
+
+        Args:
+            cid_len_bytes: the length of our own connection IDs.
+
+        Raises:
+            UnavailableError: the C extension has no engine.
+        """
+        assert self._turn is None  # noqa: S101  # whoever made the transport does it
+        self._owner.check(WHAT)
+        self._turn = EngineTurn(
+            self._live(),
+            self._owner,
+            cid_len_bytes=cid_len_bytes,
+            soon=self._reactor.soon,
+        )
+        self._turn.engine.on_failure = self._connection_failed
+        self._reactor.attach(self._turn)
+        return self._turn
+
+    def _connection_failed(self, connection: object, exc: Exception) -> None:
+        self._report(f"{connection!r} failed to handle a packet", exc)
 
     # The rest of asyncio's face
 

@@ -32,7 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datapath": {"_native", "addresses", *BASICS},
     "outbox": {"_native", "addresses", *BASICS},
     "reactor": {"_native", "addresses", "datapath", "outbox", *BASICS},
-    "transport": {"addresses", "datapath", "outbox", "reactor", *BASICS},
+    "transport": {
+        *("addresses", "datapath", "engine_turn", "outbox", "reactor"),
+        *BASICS,
+    },
     "plain": {"addresses", "reactor", *BASICS},
     "simulation": {"_native", "addresses", "datapath", *BASICS},
     "lanes": BASICS,
@@ -40,10 +43,26 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_native", "addresses", "datapath", "lanes", "plain", "transport"),
         *BASICS,
     },
+    # The engine in C, and aioquic around it.
+    "_native_engine": {"_native", "errors"},
+    "engine_time": set(),
+    "engine_conn": {"_native", "_native_engine", "engine"},
+    "engine": {"_native", "_native_engine", "addresses", "engine_conn"},
+    "engine_turn": {"addresses", "datapath", "engine", *BASICS},
+    "seam": {"_native_engine", "engine", "engine_conn", "engine_time", *BASICS},
+    "connection": {"_native_engine", "engine_conn", "seam", *BASICS},
+    "engine_choice": {"_native_engine", "connection", "engine", "seam", *BASICS},
     "aioquic_shim": BASICS,
-    "aioquic_shim_streams": {"aioquic_shim", *BASICS},
-    "server": {"aioquic_shim", "endpoint", "reactor", *BASICS},
-    "client": {"aioquic_shim", "endpoint", "reactor", *BASICS},
+    "aioquic_shim_streams": {"aioquic_shim", "connection", *BASICS},
+    "server": {
+        *("aioquic_shim", "endpoint", "engine", "engine_choice", "engine_turn"),
+        *("reactor", "transport"),
+        *BASICS,
+    },
+    "client": {
+        *("aioquic_shim", "endpoint", "engine_choice", "engine_turn", "transport"),
+        *BASICS,
+    },
     "__init__": {"server", "client", "endpoint", *BASICS},
     "cli": {
         *(
@@ -63,7 +82,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT_FOREIGN = {
     "quicxdp._native_ext": {"_native"},
     "cffi": {"_native_build"},
-    "aioquic": {"aioquic_shim", "aioquic_shim_streams", "server", "client", "cli"},
+    "aioquic": {
+        *("aioquic_shim", "aioquic_shim_streams", "server", "client", "cli"),
+        *("connection", "engine_choice", "seam"),
+    },
     "rich": {"cli"},
     "uvloop": {"cli"},
 }

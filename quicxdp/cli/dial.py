@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import quicxdp
+from quicxdp.config import ENGINE_DEFAULT
 from quicxdp.errors import QuicxdpError
 
 from .exits import CommandError, FetchExit, sentence
@@ -25,7 +26,7 @@ from .h3_client import H3ClientProtocol
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
 
-    from quicxdp.config import Io
+    from quicxdp.config import EngineKind, Io
 
 # RFC 8305 section 8: "Connection Attempt Delay", 250 ms recommended.
 _ATTEMPT_DELAY_S = 0.25
@@ -40,6 +41,7 @@ class DialOptions:
     interface: str | None
     family: socket.AddressFamily
     timeout_s: float
+    engine: EngineKind = ENGINE_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class _Race:
             create_protocol=H3ClientProtocol,
             io=self._options.io,
             interface=self._options.interface,
+            engine=self._options.engine,
             wait_connected=False,
         )
         protocol = await context.__aenter__()

@@ -55,7 +55,11 @@ def run(options: argparse.Namespace) -> int:
             request=request,
             configuration=_configuration(options, stack),
             dial_options=DialOptions(
-                options.io, options.interface, options.family, options.connect_timeout
+                io=options.io,
+                interface=options.interface,
+                engine=options.engine,
+                family=options.family,
+                timeout_s=options.connect_timeout,
             ),
             reroutes=tuple(options.reroutes),
             timeout_s=options.timeout,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import logs, url
 from .help import Formatter
-from .options import LOOPS, add_io_options, seconds
+from .options import LOOPS, add_engine_option, add_io_options, seconds
 from .request_options import DataOption
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def add_parser(
     _add_request_options(parser.add_argument_group("request"))
     _add_connection_options(parser.add_argument_group("connection"))
     add_io_options(parser)
+    add_engine_option(parser)
     add("--loop", choices=LOOPS, default="auto", help="event loop (default: %(default)s)")
     add(
         "--log-level",

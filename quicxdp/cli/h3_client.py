@@ -25,7 +25,7 @@ from quicxdp.aioquic_shim_streams import BoundedH3Connection
 
 from .endings import error_name, explain
 from .exits import CommandError, FetchExit
-from .stream_pump import StreamPump
+from .stream_pump import LOW_WATER_BYTES, StreamPump
 
 if TYPE_CHECKING:
     from aioquic.asyncio.protocol import QuicStreamHandler
@@ -310,6 +310,8 @@ class H3ClientProtocol(QuicConnectionProtocol):
         """Append to a request."""
         if self._h3 is not None and shim.can_send(self._quic, stream_id):
             self._h3.send_data(stream_id, data, end_stream=end)
+            if not end:
+                shim.expect_turn(self._quic, stream_id, LOW_WATER_BYTES)
 
     def unsent_bytes(self, stream_id: int) -> int:
         """Say how far a request's buffer is ahead of what has been sent."""

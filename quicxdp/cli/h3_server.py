@@ -31,7 +31,7 @@ from .responder import (
     count_answer,
     refusal,
 )
-from .stream_pump import StreamPump
+from .stream_pump import LOW_WATER_BYTES, StreamPump
 from .validators import format_date
 
 if TYPE_CHECKING:
@@ -358,6 +358,8 @@ class H3ServerProtocol(QuicConnectionProtocol):
         """Append to an answer."""
         if self._h3 is not None and shim.can_send(self._quic, stream_id):
             self._h3.send_data(stream_id, data, end_stream=end)
+            if not end:
+                shim.expect_turn(self._quic, stream_id, LOW_WATER_BYTES)
 
     def unsent_bytes(self, stream_id: int) -> int:
         """Say how far an answer's buffer is ahead of what has been sent."""

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from quicxdp.config import Io
+from quicxdp.config import ENGINE_DEFAULT, EngineKind, Io
 
 from .exits import StartError
 
@@ -34,6 +34,20 @@ def add_io_options(parser: argparse.ArgumentParser) -> None:
         "--interface",
         metavar="NAME",
         help="network interface that AF_XDP may attach to; attaching can reset its link",
+    )
+
+
+def add_engine_option(parser: argparse.ArgumentParser) -> None:
+    """Add --engine."""
+    parser.add_argument(
+        "--engine",
+        type=EngineKind,
+        choices=list(EngineKind),
+        default=ENGINE_DEFAULT,
+        metavar="NAME",
+        help="who handles the packets of a connection once it has keys: native (in C), "
+        "aioquic, or auto (native where it can be used; default: "
+        f"{ENGINE_DEFAULT.value})",
     )
 
 

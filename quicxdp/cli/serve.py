@@ -24,7 +24,14 @@ from .exits import ExitCode, StartError, sentence
 from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from .h3_state import ServerState
 from .help import Formatter
-from .options import LOOPS, add_io_options, new_event_loop, port_number, seconds
+from .options import (
+    LOOPS,
+    add_engine_option,
+    add_io_options,
+    new_event_loop,
+    port_number,
+    seconds,
+)
 from .private_file import open_secrets_log
 from .responder import Responder
 from .signals import first_signal
@@ -103,6 +110,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"its key (default: in --certfile, or {DIRECTORY / KEY_NAME})",
     )
     add_io_options(parser)
+    add_engine_option(parser)
     add(
         "--listing",
         "--index",
@@ -245,6 +253,7 @@ class _Server:
                 create_protocol=functools.partial(H3ServerProtocol, state=self.state),
                 io=self.options.io,
                 interface=self.options.interface,
+                engine=self.options.engine,
             )
         except QuicxdpError as error:
             raise StartError(

@@ -25,7 +25,7 @@ CONNECTION_AHEAD_BYTES = 1024 * 1024
 # product of bandwidth and delay of 1 Gbit/s around the world.
 STREAM_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
 # Below this a stream may run dry before the next acknowledgement gives it a turn.
-_LOW_WATER_BYTES = 64 * 1024
+LOW_WATER_BYTES = 64 * 1024
 
 
 class StreamSender(Protocol):
@@ -103,7 +103,7 @@ class StreamPump:
         True only where `fill` would do something, so a turn asked for is never idle.
         """
         return self._unsent_bytes() < CONNECTION_AHEAD_BYTES and any(
-            self._may_feed(stream_id, feed, _LOW_WATER_BYTES)
+            self._may_feed(stream_id, feed, LOW_WATER_BYTES)
             for stream_id, feed in self._feeds.items()
         )
 

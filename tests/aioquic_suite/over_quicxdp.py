@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from quicxdp.addresses import Address
 
 IO = os.environ.get("QUICXDP_SUITE_IO", "socket")
+ENGINE = os.environ.get("QUICXDP_SUITE_ENGINE", "aioquic")
 
-serve: Any = partial(quicxdp.serve, io=IO)
-connect: Any = partial(quicxdp.connect, io=IO)
+serve: Any = partial(quicxdp.serve, io=IO, engine=ENGINE)
+connect: Any = partial(quicxdp.connect, io=IO, engine=ENGINE)
 for module in (aioquic.asyncio, aioquic.asyncio.server):
     vars(module)["serve"] = serve
 for module in (aioquic.asyncio, aioquic.asyncio.client):

@@ -51,8 +51,9 @@ def sources() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("engine", ["aioquic", "native"])
 @pytest.mark.parametrize("io", ["socket", "asyncio"])
-def test_aioquics_own_asyncio_tests_pass(sources: Path, io: str) -> None:
+def test_aioquics_own_asyncio_tests_pass(sources: Path, io: str, engine: str) -> None:
     """What aioquic promises about serve() and connect(), ours keep."""
     version = sources.name.removeprefix("aioquic-")
 
@@ -65,6 +66,7 @@ def test_aioquics_own_asyncio_tests_pass(sources: Path, io: str) -> None:
         env={
             **os.environ,
             "QUICXDP_SUITE_IO": io,
+            "QUICXDP_SUITE_ENGINE": engine,
             "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)]),
         },
         cwd=sources,

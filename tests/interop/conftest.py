@@ -1,4 +1,4 @@
-"""The two lanes that every client must be served over."""
+"""The two lanes, and the two engines, that every client must be served over."""
 
 from __future__ import annotations
 
@@ -52,9 +52,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module", params=["aioquic", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Return who handles the server's 1-RTT packets."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module", params=["socket", "xdp"])
 def site(
     request: pytest.FixtureRequest,
+    engine: str,
     certificate: qxserve.Certificate,
     folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -69,7 +77,7 @@ def site(
             work=work,
             certificate=certificate,
             hosts=hosts,
-            options=("--io", "socket", "--bench-endpoint"),
+            options=("--io", "socket", "--engine", engine, "--bench-endpoint"),
         )
         with server:
             yield Site(server, qxserve.HERE, hosts, folder, work, certificate)
@@ -90,7 +98,7 @@ def site(
             hosts=hosts,
             options=(
                 *("--io", "xdp", "--interface", link.server.interface),
-                "--bench-endpoint",
+                *("--engine", engine, "--bench-endpoint"),
             ),
         )
         with server:

@@ -1,0 +1,110 @@
+"""One HTTP/3 server on either engine and any lane, for bench_fastpath.py.
+
+As aioquic_server.py, but a large body goes into one DATA frame and is handed over in
+pieces of one immutable object: the copies of H3Connection.send_data would be most of what
+an engine in C costs.  Small answers and all that arrives pass through H3Connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import gc
+import json
+import logging
+from dataclasses import asdict
+
+import servers
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import H3_ALPN, FrameType
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ProtocolNegotiated, QuicEvent
+from aioquic_server import TOTALS, BenchProtocol
+
+import quicxdp
+from quicxdp import _native_ext
+
+PIECE = bytes(1 << 20)
+
+# What handles the packets of the connections so far.
+CONNECTION_TYPES: set[str] = set()
+
+
+class FastpathProtocol(BenchProtocol):
+    """The same server with a cheaper way out for a large body."""
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        """Feed HTTP/3."""
+        if isinstance(event, ProtocolNegotiated):
+            CONNECTION_TYPES.add(type(self._quic).__name__)
+        super().quic_event_received(event)
+
+    def _answer(self, stream_id: int, body_bytes: int) -> None:
+        if body_bytes <= len(PIECE):
+            super()._answer(stream_id, body_bytes)
+            return
+        assert self._http is not None
+        length = str(body_bytes).encode("ascii")
+        headers = [(b":status", b"200"), (b"content-length", length)]
+        self._http.send_headers(stream_id, headers)
+        frame = encode_uint_var(FrameType.DATA) + encode_uint_var(body_bytes)
+        self._quic.send_stream_data(stream_id, frame)
+        for left in range(body_bytes, 0, -len(PIECE)):
+            piece = PIECE if left >= len(PIECE) else PIECE[:left]
+            self._quic.send_stream_data(stream_id, piece, left <= len(PIECE))
+        TOTALS.requests += 1
+        TOTALS.body_bytes_out += body_bytes
+
+
+def openssl_version() -> str:
+    """Return the version of the libcrypto that the extension is linked with."""
+    # Looked up through the extension's own handle: others may have loaded another one.
+    library = ctypes.CDLL(_native_ext.__file__)
+    library.OpenSSL_version.restype = ctypes.c_char_p
+    version: bytes = library.OpenSSL_version(0)
+    return version.decode("ascii")
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until stdin ends."""
+    configuration = QuicConfiguration(alpn_protocols=H3_ALPN, is_client=False)
+    configuration.load_cert_chain(options.certificate, options.private_key)
+    await quicxdp.serve(
+        options.host,
+        options.port,
+        configuration=configuration,
+        create_protocol=FastpathProtocol,
+        engine=options.engine,
+        io=options.io,
+        interface=options.interface,
+    )
+    gc.collect()
+    gc.freeze()
+    servers.say_ready()
+    async for _ in servers.stdin_lines():
+        said = {
+            **asdict(TOTALS),
+            "connection_types": sorted(CONNECTION_TYPES),
+            "openssl": openssl_version(),
+        }
+        print(json.dumps(said), flush=True)
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--engine", choices=["native", "aioquic"], required=True)
+    parser.add_argument("--io", choices=["socket", "xdp", "asyncio"], required=True)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--interface", help="for AF_XDP")
+    parser.add_argument("--certificate", required=True)
+    parser.add_argument("--private-key", required=True)
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    asyncio.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Who handles the 1-RTT packets of a connection: the choice, and what it makes.
+
+`engine="aioquic"` is the slow twin: aioquic alone, which knows nothing of this module.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioquic.quic.connection import QuicConnection
+
+from . import _native_engine as native
+from .config import EngineKind
+from .connection import FastConnection
+from .errors import ConfigError, UnavailableError
+from .seam.core import engine_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioquic.quic.configuration import QuicConfiguration
+
+    from .engine import Engine
+
+
+def choose(
+    wish: EngineKind | str, configuration: QuicConfiguration
+) -> tuple[EngineKind, str]:
+    """Return NATIVE or AIOQUIC, and why.
+
+    Raises:
+        ConfigError: nothing of that name exists, or *configuration* asks the engine in C
+            for something that it does not have.
+        UnavailableError: engine="native", and the C extension is missing.
+    """
+    wish = EngineKind.parse(wish)
+    if wish is EngineKind.AIOQUIC:
+        return wish, 'engine="aioquic" was asked for'
+    reason, error = _obstacle(configuration)
+    if not reason:
+        return EngineKind.NATIVE, "the engine in C"
+    if wish is EngineKind.NATIVE:
+        raise error(f'engine="native" is not possible: {reason}')
+    return EngineKind.AIOQUIC, f"the engine in C is not possible: {reason}"
+
+
+def _obstacle(
+    configuration: QuicConfiguration,
+) -> tuple[str, type[ConfigError | UnavailableError]]:
+    if not native.available():
+        return native.WHY, UnavailableError
+    try:
+        engine_config(configuration)
+    except ConfigError as error:
+        return str(error), ConfigError
+    return "", ConfigError
+
+
+def connection_factory(
+    kind: EngineKind, engine: Engine | None
+) -> Callable[..., QuicConnection]:
+    """Return what makes a connection, taking the arguments of aioquic's QuicConnection.
+
+    Args:
+        kind: what `choose` returned.
+        engine: the endpoint's engine; without one, a native connection is sans-IO as
+            aioquic's is.
+    """
+    if kind is EngineKind.AIOQUIC:
+        return QuicConnection
+    return partial(FastConnection, engine=engine)
