@@ -251,7 +251,7 @@ class Datapath:
         return unpack_addr(self.family, _native.local(self._alive())) or ()
 
     def stats(self, *, backlog_dropped: int = 0) -> Stats:
-        """Return the counters; one system call per XDP queue."""
+        """Return the counters; two system calls per XDP queue."""
         self._owner.check(WHAT)
         return stats.from_native(
             _native.read_stats(self._alive()),

@@ -296,7 +296,7 @@ void qx_local(const struct qx_datapath *dp, struct qx_addr *out);
  * can slice it by off_bytes.  Returns its length, 0 if dp does not have that lane. */
 size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base);
 
-/* qx_get_stats fills *out; one system call per XDP queue. */
+/* qx_get_stats fills *out; two system calls per XDP queue. */
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out);
 
 /* qx_forked tells every datapath of this process that it now runs in a forked child: from

@@ -38,6 +38,7 @@ static struct {
 	void (*wake)(void *);
 	void *wake_arg;
 	int fds[FAKE_QUEUES + 1]; /* queues, then events */
+	int tx_fds[FAKE_QUEUES];
 	uint8_t memory[FAKE_MEMORY_BYTES];
 } fake;
 
@@ -46,10 +47,15 @@ static inline void fake_reset(void)
 	for (int i = 0; i <= FAKE_QUEUES; i++)
 		if (fake.fds[i] > 0)
 			close(fake.fds[i]);
+	for (int i = 0; i < FAKE_QUEUES; i++)
+		if (fake.tx_fds[i] > 0)
+			close(fake.tx_fds[i]);
 	memset(&fake, 0, sizeof(fake));
 	fake.free_slots = 64;
 	for (int i = 0; i <= FAKE_QUEUES; i++)
 		fake.fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	for (int i = 0; i < FAKE_QUEUES; i++) /* always writable */
+		fake.tx_fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
 /* The kernel's side: something is in the rings of queue 0. */
@@ -101,6 +107,12 @@ int device_queue_fd(const struct qx_device *dev, uint32_t queue)
 {
 	(void)dev;
 	return fake.fds[queue];
+}
+
+int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue)
+{
+	(void)dev;
+	return fake.tx_fds[queue];
 }
 
 int device_event_fd(const struct qx_device *dev)

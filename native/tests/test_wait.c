@@ -164,6 +164,11 @@ static void watched_descriptors_count_for_what_was_asked(void)
 	T_EQ(wait_unwatch(w, fd), 0);
 	T_EQ(readable_within(0), 0);
 	T_EQ(wait_unwatch(w, fd), -ENOENT);
+	/* For writing alone: what arrives there is somebody else's. */
+	T_EQ(wait_watch_write(w, fd), 0);
+	T_EQ(readable_within(0), 1);
+	T_EQ(wait_unwatch(w, fd), 0);
+	T_EQ(readable_within(0), 0);
 	close(fd);
 }
 

@@ -56,7 +56,7 @@ static int kick(struct qx_nic *nic, uint32_t queue)
 		int err;
 
 		nic->tx_syscalls++;
-		if (sendto(q->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+		if (sendto(q->tx_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
 			return 0;
 		err = errno;
 		pending = ring_pending(&q->tx);
@@ -151,20 +151,32 @@ static void detach(struct qx_nic *nic)
 	x->attached = 0;
 }
 
+/* add_statistics adds what one socket counts; each has its own rings' part. */
+static int add_statistics(int fd, struct qx_stats *out)
+{
+	struct xdp_statistics s = {0}; /* older kernels fill in less */
+	socklen_t len = sizeof(s);
+
+	if (getsockopt(fd, SOL_XDP, XDP_STATISTICS, &s, &len) < 0)
+		return -errno;
+	out->kernel_rx_dropped += s.rx_dropped;
+	out->kernel_rx_invalid_descs += s.rx_invalid_descs;
+	out->kernel_tx_invalid_descs += s.tx_invalid_descs;
+	out->kernel_rx_ring_full += s.rx_ring_full;
+	out->kernel_fill_ring_empty += s.rx_fill_ring_empty_descs;
+	out->kernel_tx_ring_empty += s.tx_ring_empty_descs;
+	return 0;
+}
+
 static int stats(struct qx_nic *nic, struct qx_stats *out)
 {
 	for (uint32_t i = 0; i < nic->queue_cnt; i++) {
-		struct xdp_statistics s = {0}; /* older kernels fill in less */
-		socklen_t len = sizeof(s);
+		int err = add_statistics(nic->queues[i].fd, out);
 
-		if (getsockopt(nic->queues[i].fd, SOL_XDP, XDP_STATISTICS, &s, &len) < 0)
-			return -errno;
-		out->kernel_rx_dropped += s.rx_dropped;
-		out->kernel_rx_invalid_descs += s.rx_invalid_descs;
-		out->kernel_tx_invalid_descs += s.tx_invalid_descs;
-		out->kernel_rx_ring_full += s.rx_ring_full;
-		out->kernel_fill_ring_empty += s.rx_fill_ring_empty_descs;
-		out->kernel_tx_ring_empty += s.tx_ring_empty_descs;
+		if (!err)
+			err = add_statistics(nic->queues[i].tx_fd, out);
+		if (err)
+			return err;
 	}
 	out->zerocopy = self(nic)->zerocopy;
 	return 0;

@@ -150,7 +150,7 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 	x->pid = getpid();
 	x->prog = (struct xdp_prog){.map_fds = {-1, -1, -1}, .prog_fd = -1, .link_fd = -1};
 	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++)
-		x->nic.queues[i].fd = -1;
+		x->nic.queues[i].fd = x->nic.queues[i].tx_fd = -1;
 	memcpy(x->nic.name, cfg->interface, sizeof(x->nic.name) - 1);
 	if ((err = ask_interface(x, why)) ||
 	    (err = choose_sizes(&wanted, &sizes, x, cfg, why)) ||
@@ -190,6 +190,8 @@ void afxdp_close(struct qx_nic *nic)
 		for (int r = 0; ours && r < AFXDP_RING_CNT; r++)
 			if (x->maps[i][r].addr)
 				munmap(x->maps[i][r].addr, x->maps[i][r].len_bytes);
+		if (nic->queues[i].tx_fd >= 0)
+			close(nic->queues[i].tx_fd);
 		if (nic->queues[i].fd >= 0)
 			close(nic->queues[i].fd);
 	}

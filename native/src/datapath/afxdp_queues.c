@@ -3,6 +3,9 @@
  * Some facts (net/xdp/xsk.c, net/xdp/xdp_umem.c, net/xdp/xsk_buff_pool.c)
  *  - One UMEM serves all queues; each has its own four rings.  A socket that shares names
  *    the first one and must give no other flags: it takes over the first one's mode.
+ *  - A socket that shares the UMEM on the first one's own queue gets no fill and completion
+ *    rings but theirs, and may have just a TX ring.  So each queue has two: one receives and
+ *    is watched, the other sends and is not (nic.h says why).
  *  - Memory and queues of a closed socket, also a killed process's, are released later, from
  *    a work queue: for a while UMEM_REG says ENOBUFS and bind EBUSY.  So both are tried
  *    again for a second, which blocks; only opening does that.
@@ -142,10 +145,10 @@ static int make_rings(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 	if ((err = set_ring_size(q->fd, XDP_UMEM_FILL_RING, rx)) ||
 	    (err = set_ring_size(q->fd, XDP_UMEM_COMPLETION_RING, tx)) ||
 	    (err = set_ring_size(q->fd, XDP_RX_RING, rx)) ||
-	    (err = set_ring_size(q->fd, XDP_TX_RING, tx)))
+	    (err = set_ring_size(q->tx_fd, XDP_TX_RING, tx)))
 		return err;
 	/* Fewer kicks per batch; older kernels do not know it. */
-	set_ring_size(q->fd, XDP_MAX_TX_SKB_BUDGET, budget);
+	set_ring_size(q->tx_fd, XDP_MAX_TX_SKB_BUDGET, budget);
 	if (getsockopt(q->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len) < 0)
 		return -errno;
 	if (len != sizeof(off))
@@ -157,28 +160,28 @@ static int make_rings(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 			    sizeof(uint64_t))) ||
 	    (err = map_ring(&q->rx, &maps[2], q->fd, XDP_PGOFF_RX_RING, &off.rx, rx,
 			    sizeof(struct qx_desc))) ||
-	    (err = map_ring(&q->tx, &maps[3], q->fd, (off_t)XDP_PGOFF_TX_RING, &off.tx, tx,
+	    (err = map_ring(&q->tx, &maps[3], q->tx_fd, (off_t)XDP_PGOFF_TX_RING, &off.tx, tx,
 			    sizeof(struct qx_desc))))
 		return err;
 	return 0;
 }
 
-static int bind_queue(struct afxdp *x, uint32_t queue)
+/* bind_socket binds to a queue, sharing the memory of shared_fd (-1: this one has its own). */
+static int bind_socket(struct afxdp *x, uint32_t queue, int fd, int shared_fd)
 {
 	struct sockaddr_xdp addr = {
 		.sxdp_family = AF_XDP,
+		.sxdp_flags = XDP_COPY | XDP_USE_NEED_WAKEUP,
 		.sxdp_ifindex = x->info.ifindex,
 		.sxdp_queue_id = queue,
 	};
 	uint64_t waited_ns = 0;
 
-	if (queue == 0) {
-		addr.sxdp_flags = XDP_COPY | XDP_USE_NEED_WAKEUP;
-	} else {
+	if (shared_fd >= 0) {
 		addr.sxdp_flags = XDP_SHARED_UMEM;
-		addr.sxdp_shared_umem_fd = (uint32_t)x->nic.queues[0].fd;
+		addr.sxdp_shared_umem_fd = (uint32_t)shared_fd;
 	}
-	while (bind(x->nic.queues[queue].fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+	while (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		int err = -errno;
 
 		if (err != -EBUSY || !afxdp_retry(&waited_ns, AFXDP_RETRY_NS))
@@ -187,11 +190,23 @@ static int bind_queue(struct afxdp *x, uint32_t queue)
 	return 0;
 }
 
+static int bind_queue(struct afxdp *x, uint32_t queue)
+{
+	struct qx_queue *q = &x->nic.queues[queue];
+	int err = bind_socket(x, queue, q->fd, queue == 0 ? -1 : x->nic.queues[0].fd);
+
+	return err ? err : bind_socket(x, queue, q->tx_fd, q->fd);
+}
+
 static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t queue, char *why)
 {
 	const char *name = x->nic.name;
-	int err = make_rings(x, s, queue);
+	int err = xsk_socket(x, why);
 
+	if (err < 0)
+		return err;
+	x->nic.queues[queue].tx_fd = err;
+	err = make_rings(x, s, queue);
 	if (err) {
 		why_set(why, "%s: making the rings of queue %u failed: %s", name, queue,
 			strerror(-err));

@@ -30,8 +30,14 @@ static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
 	}
 	if (dp->flags & QX_CFG_SPIN)
 		return;
-	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++)
-		wait_want_write(dp->wait, device_queue_fd(dp->dev, q), want);
+	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++) {
+		int fd = device_queue_tx_fd(dp->dev, q);
+
+		if (want)
+			wait_watch_write(dp->wait, fd);
+		else
+			wait_unwatch(dp->wait, fd);
+	}
 }
 
 /* ---- Receiving ---- */

@@ -197,6 +197,11 @@ int device_queue_fd(const struct qx_device *dev, uint32_t queue)
 	return dev->nic->queues[queue].fd;
 }
 
+int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue)
+{
+	return dev->nic->queues[queue].tx_fd;
+}
+
 int device_event_fd(const struct qx_device *dev)
 {
 	return dev->nic->ops->events ? dev->nic->event_fd : -1;

@@ -32,7 +32,9 @@ void device_put(struct qx_device *dev);
 void device_forked(void);
 
 uint32_t device_queue_cnt(const struct qx_device *dev);
+/* The descriptors of nic.h's struct qx_queue. */
 int device_queue_fd(const struct qx_device *dev, uint32_t queue);
+int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue);
 
 /* device_event_fd is readable when something happened to the interface, or -1; to be
  * watched like the queues' descriptors (port_recv then notices a deleted interface). */

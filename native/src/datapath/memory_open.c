@@ -89,6 +89,8 @@ static void close_queue(struct memory_nic *m, uint32_t queue)
 	free(k->due);
 	if (m->nic.queues[queue].fd >= 0)
 		close(m->nic.queues[queue].fd);
+	if (m->nic.queues[queue].tx_fd >= 0)
+		close(m->nic.queues[queue].tx_fd);
 }
 
 static void close_nic(struct qx_nic *nic)
@@ -163,7 +165,10 @@ static int open_queue(struct memory_nic *m, uint32_t queue, uint32_t rx_size,
 	/* Copy mode sends nothing by itself. */
 	atomic_store_explicit(k->tx.flags, QX_RING_NEED_WAKEUP, memory_order_relaxed);
 	q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return q->fd < 0 ? -errno : 0;
+	if (q->fd < 0)
+		return -errno;
+	q->tx_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); /* always writable */
+	return q->tx_fd < 0 ? -errno : 0;
 }
 
 static int frame_cnt_or(uint32_t *cnt, uint32_t otherwise)
@@ -237,7 +242,7 @@ static void init_nic(struct memory_nic *m, struct qx_link *link, uint32_t end,
 				 .rx_frame_cnt = rx_cnt,
 				 .event_fd = -1};
 	for (uint32_t i = 0; i < MEMORY_QUEUE_CNT; i++)
-		m->nic.queues[i].fd = -1;
+		m->nic.queues[i].fd = m->nic.queues[i].tx_fd = -1;
 }
 
 int memory_nic_open(struct qx_nic **out, struct qx_link *link, uint32_t end,

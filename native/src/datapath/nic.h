@@ -21,7 +21,11 @@ struct qx_queue {
 	struct qx_ring rx;
 	struct qx_ring tx;
 	struct qx_ring completion;
-	int fd; /* pollable: the XSK, an eventfd */
+	int fd; /* readable while rx holds something; for a wait set */
+	/* What sends, writable while tx has room.  A descriptor of its own, and in the wait
+	 * set only while somebody waits for room: the kernel runs the wake-up callbacks of
+	 * a watched one for every packet that it has sent (110 ns each, measured on veth). */
+	int tx_fd;
 };
 
 struct qx_nic;

@@ -18,6 +18,8 @@ int wait_fd(const struct qx_wait *w);
 /* wait_watch adds a descriptor for reading; wait_want_write also (or no longer) waits
  * until every watched descriptor of writable kind can be written. */
 int wait_watch(struct qx_wait *w, int fd);
+/* wait_watch_write adds a descriptor for writing only. */
+int wait_watch_write(struct qx_wait *w, int fd);
 int wait_unwatch(struct qx_wait *w, int fd);
 int wait_want_write(struct qx_wait *w, int fd, bool want);
 

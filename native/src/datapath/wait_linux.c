@@ -98,6 +98,11 @@ int wait_unwatch(struct qx_wait *w, int fd)
 	return control(w, EPOLL_CTL_DEL, fd, 0);
 }
 
+int wait_watch_write(struct qx_wait *w, int fd)
+{
+	return control(w, EPOLL_CTL_ADD, fd, EPOLLOUT);
+}
+
 int wait_want_write(struct qx_wait *w, int fd, bool want)
 {
 	return control(w, EPOLL_CTL_MOD, fd, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
