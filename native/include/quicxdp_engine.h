@@ -223,6 +223,9 @@ void qx_conn_lose_zero_rtt(struct qx_conn *c, uint64_t now_ns); /* Retry, VN, re
  * set_path tells the address, reset_path starts congestion control and RTT anew. */
 void qx_conn_set_path(struct qx_conn *c, const struct qx_path *path);
 void qx_conn_reset_path(struct qx_conn *c, uint64_t now_ns);
+/* Packets from first_pn on went to an address that turned out not to be the peer's: their
+ * loss says nothing about the path (RFC 9000 section 9.4). */
+void qx_conn_abandon_path(struct qx_conn *c, uint64_t first_pn);
 void qx_conn_set_budget(struct qx_conn *c, uint64_t budget_bytes);
 uint64_t qx_conn_budget(const struct qx_conn *c);
 /* Bytes that aioquic has in flight in its spaces, against the shared window. */
@@ -294,6 +297,8 @@ int qx_stream_write(struct qx_conn *c, uint64_t stream_id, const uint8_t *data,
 		    uint32_t len_bytes, uint32_t fin, uint64_t token);
 int qx_stream_reset(struct qx_conn *c, uint64_t stream_id, uint64_t error_code);
 int qx_stream_stop(struct qx_conn *c, uint64_t stream_id, uint64_t error_code);
+/* Instead of the configuration's manual_consume, for what arrives from now on. */
+void qx_conn_set_manual_consume(struct qx_conn *c, uint32_t manual);
 int qx_stream_consume(struct qx_conn *c, uint64_t stream_id, uint64_t len_bytes);
 /* Bytes written and not yet sent (stream 2^62: the whole connection). */
 uint64_t qx_stream_buffered(const struct qx_conn *c, uint64_t stream_id);

@@ -197,9 +197,5 @@ int qx_engine_receive(struct qx_engine *e, uint64_t now_ns)
 	}
 	run_deadlines(e, now_ns);
 	engine_end_turn(e, now_ns);
-	if (e->spilled_cnt > 0) {
-		e->spilled_cnt = 0;
-		return -ENOMEM;
-	}
 	return n;
 }

@@ -98,6 +98,7 @@ struct net {
 
 static struct side sides[2];
 static struct net net;
+static struct wire_datagram wire_datagrams[NET_MAX];
 static uint64_t now_ns;
 static uint8_t pattern[1 << 16]; /* held buffers: sent bytes follow from the offset */
 
@@ -157,8 +158,9 @@ static inline void pair_close_side(uint32_t side);
 
 static inline void net_empty(void)
 {
-	while (net.cnt > 0)
-		free(net.wire[--net.cnt]);
+	net.cnt = 0;
+	for (uint32_t i = 0; i < NET_MAX; i++)
+		net.wire[i] = &wire_datagrams[i];
 }
 
 static inline void pair_close(void)
@@ -178,6 +180,7 @@ static inline void pair_open(const struct qx_conn_config *config)
 		memset(&sides[s], 0, sizeof(sides[s]));
 	now_ns = S_NS;
 	net = (struct net){.delay_ns = 10 * MS_NS, .mtu_bytes = MTU_MAX, .seed = 20240607};
+	net_empty();
 	for (size_t i = 0; i < sizeof(pattern); i++)
 		pattern[i] = (uint8_t)(i * 7 + i / 256);
 	for (uint32_t s = 0; s < 2 && config; s++) {
@@ -395,16 +398,18 @@ static inline bool net_chance(uint32_t ppm)
 
 static inline void net_put(uint32_t to, const uint8_t *data, uint32_t len_bytes, uint8_t ecn)
 {
-	struct wire_datagram *d = malloc(sizeof(*d));
+	struct wire_datagram *d = net.wire[net.cnt];
 
-	T_CHECK(d && net.cnt < NET_MAX);
-	*d = (struct wire_datagram){
-		.at_ns = now_ns + net.delay_ns, .order = net.order++, .to = to, .ecn = ecn};
+	T_CHECK(net.cnt < NET_MAX);
+	d->at_ns = now_ns + net.delay_ns;
+	d->order = net.order++;
+	d->to = to;
+	d->ecn = ecn;
 	d->len_bytes = len_bytes;
 	memcpy(d->bytes, data, len_bytes);
 	if (net_chance(net.reorder_ppm))
 		d->at_ns += net.delay_ns / 2;
-	net.wire[net.cnt++] = d;
+	net.cnt++;
 }
 
 static inline void net_send(uint32_t from, const uint8_t *data, uint32_t len_bytes)
@@ -487,8 +492,8 @@ static inline bool pair_step(uint64_t until_ns)
 		struct wire_datagram *d = net.wire[i];
 
 		net.wire[i] = net.wire[--net.cnt];
+		net.wire[net.cnt] = d;
 		pair_deliver(d->to, d->bytes, d->len_bytes);
-		free(d);
 	}
 	for (uint32_t s = 0; s < 2; s++)
 		if (qx_conn_deadline(sides[s].c) <= now_ns) {
@@ -581,6 +586,13 @@ static inline struct qx_conn_stats pair_stats(uint32_t side)
 	return st;
 }
 
+/* check_received: all came, and the end. */
+static inline void check_received(uint32_t side, uint64_t id, uint64_t bytes)
+{
+	T_EQ(pair_stream(side, id)->bytes, bytes);
+	T_CHECK(pair_stream(side, id)->fin);
+}
+
 /* pair_check_quiet: everything is told, released and acknowledged. */
 static inline void pair_check_quiet(void)
 {
@@ -611,6 +623,7 @@ static inline void pair_end(void)
 		T_EQ(side->e->conn_cnt, 0);
 		T_EQ(side->e->cids.cnt, 0);
 		T_EQ(side->e->deadlines.cnt, 0);
+		T_EQ(side->e->promised_cnt, 0);
 	}
 	pair_close();
 }

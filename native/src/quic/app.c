@@ -12,11 +12,15 @@ uint64_t qx_conn_next_stream_id(const struct qx_conn *c, uint32_t unidirectional
 int qx_stream_write(struct qx_conn *c, uint64_t stream_id, const uint8_t *data,
 		    uint32_t len_bytes, uint32_t fin, uint64_t token)
 {
-	const int err =
-		streams_write(&c->streams, stream_id, data, len_bytes, fin != 0, token);
+	int err = token ? engine_promise(c) : 0;
 
+	if (err < 0)
+		return err;
+	err = streams_write(&c->streams, stream_id, data, len_bytes, fin != 0, token);
 	if (err == 0)
 		engine_dirty(c);
+	else if (token)
+		engine_unpromise(c, 1);
 	return err;
 }
 
@@ -36,6 +40,11 @@ int qx_stream_stop(struct qx_conn *c, uint64_t stream_id, uint64_t error_code)
 	if (err == 0)
 		engine_dirty(c);
 	return err;
+}
+
+void qx_conn_set_manual_consume(struct qx_conn *c, uint32_t manual)
+{
+	c->streams.manual_consume = manual != 0;
 }
 
 int qx_stream_consume(struct qx_conn *c, uint64_t stream_id, uint64_t len_bytes)

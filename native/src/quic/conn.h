@@ -124,6 +124,7 @@ struct qx_conn {
 		DRAFT_SEALED
 	} draft_state;
 
+	uint64_t promised_cnt; /* events that must come: see engine_promise */
 	struct qx_conn_stats stats;
 
 	/* Of the engine */

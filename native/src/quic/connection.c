@@ -22,8 +22,8 @@ static void fate(void *arg, const struct sent_item *item, bool acked)
 			ack_confirmed(&c->ack, item->off);
 		break;
 	case ITEM_CONTROL:
-		engine_event(c->engine, c, acked ? QX_EV_CONTROL_ACKED : QX_EV_CONTROL_LOST)
-			->value = item->off;
+		engine_promised(c, acked ? QX_EV_CONTROL_ACKED : QX_EV_CONTROL_LOST)->value =
+			item->off;
 		break;
 	default:
 		streams_fate(&c->streams, item, acked);
@@ -35,7 +35,7 @@ static void released(void *arg, uint64_t token)
 {
 	struct qx_conn *c = arg;
 
-	engine_event(c->engine, c, QX_EV_RELEASED)->value = token;
+	engine_promised(c, QX_EV_RELEASED)->value = token;
 }
 
 static void drained(void *arg, uint64_t id)
@@ -84,6 +84,10 @@ int qx_conn_open(struct qx_conn **out, struct qx_engine *e, const struct qx_conn
 			    c);
 	if (err < 0)
 		goto free_conn;
+	/* One place is for the error that may end it. */
+	err = engine_promise(c);
+	if (err < 0)
+		goto free_recovery;
 	ack_init(&c->ack, cfg->ack_delay_ns);
 	if (cfg->ack_every_cnt)
 		c->ack.every_cnt = cfg->ack_every_cnt;
@@ -97,6 +101,8 @@ int qx_conn_open(struct qx_conn **out, struct qx_engine *e, const struct qx_conn
 	*out = c;
 	return 0;
 
+free_recovery:
+	recovery_free(&c->recovery);
 free_conn:
 	free(c);
 	return err;
@@ -136,6 +142,7 @@ void qx_conn_close(struct qx_conn *c)
 
 void conn_destroy(struct qx_conn *c)
 {
+	engine_unpromise(c, c->promised_cnt);
 	conn_free_control(c);
 	streams_free(&c->streams);
 	recovery_free(&c->recovery);
@@ -253,6 +260,15 @@ void qx_conn_reset_path(struct qx_conn *c, uint64_t now_ns)
 	engine_dirty(c);
 }
 
+void qx_conn_abandon_path(struct qx_conn *c, uint64_t first_pn)
+{
+	struct sent *s = &c->recovery.sent;
+
+	for (uint64_t pn = first_pn > s->oldest ? first_pn : s->oldest; pn < s->next; pn++)
+		sent_leave_flight(s, sent_at(s, pn));
+	engine_dirty(c);
+}
+
 void qx_conn_set_budget(struct qx_conn *c, uint64_t budget_bytes)
 {
 	if (budget_bytes > c->budget_bytes) {
@@ -277,11 +293,9 @@ void qx_conn_set_foreign_in_flight(struct qx_conn *c, uint64_t bytes)
 
 void qx_conn_set_foreign_window(struct qx_conn *c, uint64_t cwnd_bytes)
 {
-	struct cc *cc = &c->recovery.cc;
-
-	if (c->confirmed || cwnd_bytes <= cc->cwnd_bytes)
+	if (c->confirmed)
 		return;
-	cc_grow(cc, cwnd_bytes - cc->cwnd_bytes);
+	recovery_set_foreign_window(&c->recovery, cwnd_bytes);
 	engine_dirty(c);
 }
 

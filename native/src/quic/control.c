@@ -34,9 +34,14 @@ int qx_conn_push_control(struct qx_conn *c, const uint8_t *frame, uint32_t len_b
 	/* A peer that makes aioquic answer, and does not let the answers out. */
 	if (q->bytes + len_bytes > CONTROL_QUEUE_MAX_BYTES)
 		return -ENOBUFS;
+	err = token ? engine_promise(c) : 0;
+	if (err < 0)
+		return err;
 	err = frame_queue_push(q, &c->engine->frames, frame, len_bytes, token, flags);
 	if (err == 0)
 		engine_dirty(c);
+	else if (token)
+		engine_unpromise(c, 1);
 	return err;
 }
 
@@ -136,6 +141,8 @@ int qx_conn_adopt(struct qx_conn *c, uint32_t size_bytes, uint32_t flags, uint64
 
 	if (c->foreign_cnt == 0)
 		return -EINVAL;
+	if (token && engine_promise(c) < 0)
+		return -ENOMEM;
 	pn = c->foreign[0].pn;
 	if (c->foreign[0].has_draft) {
 		draft = c->draft;
@@ -149,7 +156,7 @@ int qx_conn_adopt(struct qx_conn *c, uint32_t size_bytes, uint32_t flags, uint64
 	recovery_adopt(&c->recovery, pn, &draft, now_ns, size_bytes, sent);
 	conn_count_sent(c, sent, size_bytes, now_ns);
 	if (err < 0) /* nobody will report it: once more, then */
-		engine_event(c->engine, c, QX_EV_CONTROL_LOST)->value = token;
+		engine_promised(c, QX_EV_CONTROL_LOST)->value = token;
 	engine_dirty(c);
 	return 0;
 }

@@ -35,8 +35,8 @@ struct qx_engine {
 
 	struct qx_event *events;
 	uint32_t event_cnt, event_cap;
+	uint64_t promised_cnt;   /* places that are kept free */
 	struct qx_event spilled; /* takes what memory had no place for */
-	uint64_t spilled_cnt;
 	struct arena arena;
 	struct qx_path *paths;
 	uint32_t path_cnt, path_cap;
@@ -50,10 +50,17 @@ struct qx_engine {
 /* engine_make_room makes sure that a packet of len_bytes finds room for what it causes; if
  * not, it must be dropped as if the network had. */
 bool engine_make_room(struct qx_engine *e, uint32_t len_bytes);
-/* engine_event appends an event, zeroed but for the connection and type; never NULL. */
-struct qx_event *engine_event(struct qx_engine *e, const struct qx_conn *c, uint8_t type);
+/* engine_event appends an event, zeroed but for the connection (or NULL) and type; never
+ * NULL.  Without memory the connection fails, as the event may be one that counts. */
+struct qx_event *engine_event(struct qx_engine *e, struct qx_conn *c, uint8_t type);
 /* engine_event_bytes gives it room for data; NULL: no memory, and then it has none. */
 uint8_t *engine_event_bytes(struct qx_engine *e, struct qx_event *ev, uint32_t len_bytes);
+
+/* Some events must come, whatever happens: whoever lends a buffer waits for RELEASED.  Their
+ * places are promised when they become due some day (-ENOMEM), and stay free for them. */
+int engine_promise(struct qx_conn *c);
+void engine_unpromise(struct qx_conn *c, uint64_t cnt);
+struct qx_event *engine_promised(struct qx_conn *c, uint8_t type);
 /* engine_stream_event takes a place for what a stream has received. */
 void engine_stream_event(struct qx_conn *c, uint64_t stream_id, uint16_t path,
 			 uint64_t now_ns);

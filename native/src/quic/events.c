@@ -1,4 +1,6 @@
 /* events.c: the list of events, and what streams have to tell at the end of a turn. */
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,45 +8,80 @@
 
 enum {
 	EVENTS_MIN = 256,
-	EVENTS_KEPT = 1 << 14, /* a list that grew beyond is freed after its turn */
+	EVENTS_KEPT = 1 << 13, /* a list that grew beyond shrinks after its turn */
 	EVENTS_AHEAD = 64,
 	PACKET_OVERHEAD_BYTES = 64 /* struct qx_upcall, and rounding */
 };
 
 /* ---- The list ---- */
 
-static bool grow(struct qx_engine *e, uint32_t want)
+/* grow makes room for cnt more events, besides those promised. */
+static bool grow(struct qx_engine *e, uint64_t cnt)
 {
-	uint32_t cap = e->event_cap ? e->event_cap : EVENTS_MIN;
+	const uint64_t want = e->event_cnt + e->promised_cnt + cnt;
+	uint64_t cap = e->event_cap ? e->event_cap : EVENTS_MIN;
 	struct qx_event *events;
 
+	if (want <= e->event_cap)
+		return true;
 	while (cap < want)
 		cap *= 2;
-	events = realloc(e->events, cap * sizeof(*events));
+	events = cap <= UINT32_MAX ? realloc(e->events, cap * sizeof(*events)) : NULL;
 	if (!events)
 		return false;
 	e->events = events;
-	e->event_cap = cap;
+	e->event_cap = (uint32_t)cap;
 	return true;
 }
 
 bool engine_make_room(struct qx_engine *e, uint32_t len_bytes)
 {
-	if (e->event_cnt + EVENTS_AHEAD > e->event_cap &&
-	    !grow(e, e->event_cnt + EVENTS_AHEAD))
-		return false;
-	return arena_ensure(&e->arena, len_bytes + PACKET_OVERHEAD_BYTES);
+	return grow(e, EVENTS_AHEAD) &&
+	       arena_ensure(&e->arena, len_bytes + PACKET_OVERHEAD_BYTES);
 }
 
-struct qx_event *engine_event(struct qx_engine *e, const struct qx_conn *c, uint8_t type)
+static void begin(struct qx_event *ev, const struct qx_conn *c, uint8_t type)
+{
+	*ev = (struct qx_event){.conn = c ? c->cfg.id : UINT32_MAX, .type = type};
+}
+
+struct qx_event *engine_event(struct qx_engine *e, struct qx_conn *c, uint8_t type)
 {
 	struct qx_event *ev = &e->spilled;
 
-	if (e->event_cnt < e->event_cap || grow(e, e->event_cnt + 1))
+	if (grow(e, 1))
 		ev = &e->events[e->event_cnt++];
-	else
-		e->spilled_cnt++;
-	*ev = (struct qx_event){.conn = c ? c->cfg.id : UINT32_MAX, .type = type};
+	else if (c)
+		conn_fail(c, ERR_INTERNAL, FRAME_TYPE_NONE, "Out of memory");
+	begin(ev, c, type);
+	return ev;
+}
+
+int engine_promise(struct qx_conn *c)
+{
+	struct qx_engine *e = c->engine;
+
+	if (!grow(e, 1))
+		return -ENOMEM;
+	e->promised_cnt++;
+	c->promised_cnt++;
+	return 0;
+}
+
+void engine_unpromise(struct qx_conn *c, uint64_t cnt)
+{
+	c->engine->promised_cnt -= cnt;
+	c->promised_cnt -= cnt;
+}
+
+struct qx_event *engine_promised(struct qx_conn *c, uint8_t type)
+{
+	struct qx_engine *e = c->engine;
+	struct qx_event *ev = &e->events[e->event_cnt++];
+
+	assert(c->promised_cnt > 0);
+	engine_unpromise(c, 1);
+	begin(ev, c, type);
 	return ev;
 }
 
@@ -52,10 +89,8 @@ uint8_t *engine_event_bytes(struct qx_engine *e, struct qx_event *ev, uint32_t l
 {
 	uint8_t *p = arena_take(&e->arena, len_bytes);
 
-	if (!p) {
-		e->spilled_cnt++;
+	if (!p)
 		return NULL;
-	}
 	ev->data = p;
 	ev->len_bytes = len_bytes;
 	return p;
@@ -145,6 +180,20 @@ uint32_t qx_engine_events(struct qx_engine *e, const struct qx_event **events,
 	return e->event_cnt;
 }
 
+/* A list that one turn made long does not stay so. */
+static void shrink(struct qx_engine *e)
+{
+	struct qx_event *events;
+
+	if (e->event_cap <= EVENTS_KEPT || e->promised_cnt + EVENTS_AHEAD > EVENTS_KEPT)
+		return;
+	events = realloc(e->events, EVENTS_KEPT * sizeof(*events));
+	if (!events)
+		return;
+	e->events = events;
+	e->event_cap = EVENTS_KEPT;
+}
+
 void qx_engine_events_done(struct qx_engine *e)
 {
 	struct qx_conn *c;
@@ -159,11 +208,7 @@ void qx_engine_events_done(struct qx_engine *e)
 	}
 	e->event_cnt = 0;
 	e->path_cnt = 0;
-	if (e->event_cap > EVENTS_KEPT) {
-		free(e->events);
-		e->events = NULL;
-		e->event_cap = 0;
-	}
+	shrink(e);
 	arena_empty(&e->arena);
 }
 

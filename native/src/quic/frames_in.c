@@ -235,12 +235,16 @@ static uint64_t on_datagram(struct frame_in *f)
 	/* The limit counts the frame's type too (RFC 9221 section 3). */
 	if ((uint64_t)(f->r.at - start) >= c->cfg.max_datagram_frame_bytes)
 		return error(f, ERR_PROTOCOL_VIOLATION, "Unexpected DATAGRAM frame");
+	copy = arena_take(&c->engine->arena, (uint32_t)len);
+	if (!copy)
+		return 0; /* unreliable anyway */
+	if (len > 0)
+		memcpy(copy, data, len);
 	ev = engine_event(c->engine, c, QX_EV_DATAGRAM);
 	ev->path = f->packet->path;
 	ev->time_ns = f->packet->now_ns;
-	copy = engine_event_bytes(c->engine, ev, (uint32_t)len);
-	if (copy && len > 0)
-		memcpy(copy, data, len);
+	ev->data = copy;
+	ev->len_bytes = (uint32_t)len;
 	return 0;
 }
 

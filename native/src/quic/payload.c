@@ -19,7 +19,11 @@ static uint32_t room(const struct payload *p)
 static void write_ack(struct qx_conn *c, struct payload *p, uint64_t now_ns)
 {
 	const struct sent_item item = {.type = ITEM_ACK, .off = c->ack.largest};
-	const uint32_t len = ack_write(&c->ack, p->at, room(p), ACK_DELAY_EXPONENT, now_ns);
+	/* A PATH_CHALLENGE goes along: near the amplification limit many ranges would crowd
+	 * it out, and only its answer raises the limit. */
+	const uint32_t urgent = c->urgent.head ? c->urgent.head->len_bytes : 0;
+	const uint32_t left = room(p) > urgent ? room(p) - urgent : room(p);
+	const uint32_t len = ack_write(&c->ack, p->at, left, ACK_DELAY_EXPONENT, now_ns);
 
 	if (len == 0)
 		return;

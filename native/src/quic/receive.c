@@ -16,18 +16,15 @@ enum {
 void conn_fail(struct qx_conn *c, uint64_t code, uint64_t frame_type, const char *reason)
 {
 	struct qx_event *ev;
-	const uint32_t len = (uint32_t)strlen(reason);
-	uint8_t *text;
 
 	if (c->failed)
 		return;
 	c->failed = true;
-	ev = engine_event(c->engine, c, QX_EV_ERROR);
+	ev = engine_promised(c, QX_EV_ERROR);
 	ev->value = code;
 	ev->stream_id = frame_type;
-	text = engine_event_bytes(c->engine, ev, len);
-	for (uint32_t i = 0; text && i < len; i++)
-		text[i] = (uint8_t)reason[i];
+	ev->data = (const uint8_t *)reason; /* a literal: it outlives all turns */
+	ev->len_bytes = (uint32_t)strlen(reason);
 }
 
 /* ---- Up ---- */
@@ -49,8 +46,10 @@ static void pass_up(struct qx_conn *c, const struct packet_in *p, uint64_t pn,
 	ev->more = (uint32_t)(largest_before + 1);
 	ev->time_ns = p->now_ns;
 	c->stats.up_packets++;
-	if (!at)
+	if (!at) {
+		conn_fail(c, ERR_INTERNAL, FRAME_TYPE_NONE, "Out of memory");
 		return;
+	}
 	memcpy(at, &up, sizeof(up));
 	memcpy(at + sizeof(up), p->data, header_bytes);
 	if (frames_bytes > 0)

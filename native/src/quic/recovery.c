@@ -3,6 +3,7 @@
 
 enum {
 	BACKOFF_MAX = 20,
+	INITIAL_WINDOW_DATAGRAMS = 10, /* aioquic's */
 	SPAN_MAX = 8192 /* numbers, most of them of packets that elicit nothing */
 };
 
@@ -27,6 +28,7 @@ int recovery_init(struct recovery *r, const struct cc_ops *cc, uint64_t datagram
 		.loss_time_ns = QX_NEVER_NS,
 		.max_ack_delay_ns = 25000000, /* the defaults of RFC 9000 section 18.2 */
 		.ack_delay_exponent = 3,
+		.foreign_cwnd_bytes = INITIAL_WINDOW_DATAGRAMS * datagram_bytes,
 		.fate = fate,
 		.arg = arg,
 	};
@@ -53,11 +55,18 @@ void recovery_pace(struct recovery *r, uint64_t now_ns)
 		pacer_set_rate(&r->pacer, r->cc.cwnd_bytes, r->rtt.smoothed_ns, now_ns);
 }
 
+void recovery_set_foreign_window(struct recovery *r, uint64_t cwnd_bytes)
+{
+	if (cwnd_bytes <= r->foreign_cwnd_bytes)
+		return;
+	cc_grow(&r->cc, cwnd_bytes - r->foreign_cwnd_bytes);
+	r->foreign_cwnd_bytes = cwnd_bytes;
+}
+
 void recovery_confirm(struct recovery *r, uint64_t cwnd_bytes, uint64_t now_ns)
 {
 	r->confirmed = true;
-	if (cwnd_bytes > r->cc.cwnd_bytes)
-		cc_grow(&r->cc, cwnd_bytes - r->cc.cwnd_bytes);
+	recovery_set_foreign_window(r, cwnd_bytes);
 	recovery_pace(r, now_ns);
 }
 
@@ -103,8 +112,9 @@ void recovery_on_sent(struct recovery *r, const struct sent_packet *p, uint64_t 
 		return;
 	pacer_sent(&r->pacer, p->size_bytes);
 	/* Whatever is under way now was so while the window was used up: its ACKs may make
-	 * the window grow. */
-	if (window_is_the_limit(r))
+	 * the window grow.  During the handshake every ACK does, as in aioquic, whose packets
+	 * share the window. */
+	if (!r->confirmed || window_is_the_limit(r))
 		r->window_full_before = r->sent.next;
 }
 

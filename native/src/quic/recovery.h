@@ -43,6 +43,7 @@ struct recovery {
 	uint64_t max_ack_delay_ns;   /* the peer's */
 	uint32_t ack_delay_exponent; /* the peer's */
 	uint64_t foreign_in_flight_bytes;
+	uint64_t foreign_cwnd_bytes; /* aioquic's, as told last */
 	uint64_t window_full_before; /* packets below were under way with a full window */
 	uint64_t path_start_pn;      /* first number sent on this path */
 	uint64_t lost_run_next;      /* persistent congestion: a run of losses goes on here */
@@ -64,7 +65,10 @@ int recovery_init(struct recovery *r, const struct cc_ops *cc, uint64_t datagram
 		  void (*fate)(void *, const struct sent_item *, bool), void *arg);
 void recovery_free(struct recovery *r);
 
-/* recovery_confirm arms the PTO; the window becomes what the handshake has made of it. */
+/* recovery_set_foreign_window: ACKs of aioquic's packets open the one window too, by as much
+ * as they made aioquic's grow. */
+void recovery_set_foreign_window(struct recovery *r, uint64_t cwnd_bytes);
+/* recovery_confirm arms the PTO; cwnd_bytes as above, 0: not known. */
 void recovery_confirm(struct recovery *r, uint64_t cwnd_bytes, uint64_t now_ns);
 
 /* recovery_on_ack_frame reads an ACK or ACK_ECN frame behind its type and applies it.

@@ -1,0 +1,199 @@
+/* test_connection_keys.c: key updates (RFC 9001 section 6), 0-RTT, and the lack of keys. */
+#include <errno.h>
+
+#include "pair.h"
+
+/* ---- Keys ---- */
+
+static void keys_are_updated_by_either_side(void)
+{
+	pair_start(NULL);
+	pair_write(CLIENT, 0, 0, 100000, false, false);
+	pair_write(SERVER, 1, 0, 100000, false, false);
+	pair_run(S_NS);
+	for (uint32_t i = 1; i <= 6; i++) {
+		const uint32_t who = i % 2;
+
+		T_EQ(qx_conn_update_key(sides[who].c, now_ns), 0);
+		for (uint32_t part = 2 * i; part < 2 * i + 2; part++) {
+			pair_write(CLIENT, 0, part * 50000, 50000, false, false);
+			pair_write(SERVER, 0, (part - 2) * 5000, 5000, false, false);
+			pair_run(S_NS);
+		}
+		T_EQ(sides[CLIENT].key_updates, i);
+		T_EQ(sides[SERVER].key_updates, i);
+		for (uint32_t s = 0; s < 2; s++)
+			for (uint32_t sending = 0; sending < 2; sending++)
+				T_EQ(qx_conn_key_phase(sides[s].c, sending), i % 2);
+	}
+	T_EQ(pair_stream(SERVER, 0)->bytes, 700000);
+	T_EQ(pair_stats(SERVER).undecryptable, 0);
+	pair_check_quiet();
+	pair_end();
+}
+
+static void updates_survive_losses_and_reordering(void)
+{
+	pair_start(NULL);
+	net.loss_ppm = net.dup_ppm = 50000;
+	net.reorder_ppm = 200000;
+	for (uint32_t i = 0; i < 30; i++) {
+		pair_write(CLIENT, 0, i * 30000, 30000, false, false);
+		pair_write(SERVER, 1, i * 30000, 30000, false, false);
+		qx_conn_update_key(sides[i % 2].c, now_ns);
+		pair_run(200 * MS_NS);
+	}
+	pair_run(60 * S_NS);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 900000);
+	T_EQ(pair_stream(CLIENT, 1)->bytes, 900000);
+	T_CHECK(sides[CLIENT].key_updates > 5);
+	T_EQ(sides[CLIENT].key_updates, sides[SERVER].key_updates);
+	T_EQ(pair_stats(SERVER).undecryptable, 0);
+	T_EQ(pair_stats(CLIENT).undecryptable, 0);
+	pair_check_quiet();
+	pair_end();
+}
+
+/* RFC 9001 section 6.1: not before the handshake is confirmed, and one at a time. */
+static void an_update_waits_until_it_is_allowed(void)
+{
+	pair_open(NULL);
+	for (uint32_t s = 0; s < 2; s++) {
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 0);
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 1);
+	}
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 1);
+	pair_write(CLIENT, 0, 0, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[CLIENT].key_updates, 0);
+	pair_confirm(CLIENT);
+	pair_confirm(SERVER);
+	pair_write(CLIENT, 0, 10, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[CLIENT].key_updates, 1);
+	T_EQ(sides[SERVER].key_updates, 1);
+	/* The second of two has to wait for the first. */
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 0);
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 1);
+	pair_write(CLIENT, 0, 20, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[CLIENT].key_updates, 2);
+	pair_write(CLIENT, 0, 30, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[CLIENT].key_updates, 3);
+	pair_end();
+}
+
+static void old_keys_are_kept_for_three_ptos(void)
+{
+	uint64_t until_ns;
+
+	pair_start(NULL);
+	pair_write(CLIENT, 0, 0, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[SERVER].c->old_keys_until_ns, QX_NEVER_NS);
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 0);
+	pair_write(CLIENT, 0, 10, 10, false, false);
+	pair_run(15 * MS_NS);
+	until_ns = sides[SERVER].c->old_keys_until_ns;
+	T_CHECK(until_ns > now_ns && until_ns <= now_ns + S_NS);
+	T_CHECK(qx_conn_deadline(sides[SERVER].c) <= until_ns);
+	pair_run(2 * S_NS);
+	T_EQ(sides[SERVER].c->old_keys_until_ns, QX_NEVER_NS);
+	pair_end();
+}
+
+static void without_keys_nothing_is_sent_and_nothing_opened(void)
+{
+	uint8_t packet[100] = {0x40};
+	uint32_t len;
+
+	pair_open(NULL);
+	pair_write(CLIENT, 0, 0, 10, true, false);
+	T_EQ(qx_conn_send(sides[CLIENT].c, now_ns, packet, sizeof(packet), &len, 1), 0);
+	T_EQ(qx_conn_receive(sides[CLIENT].c, QX_EPOCH_ONE_RTT, packet, 100, 9, 0, now_ns),
+	     -ENOKEY);
+	T_EQ(qx_conn_deadline(sides[CLIENT].c), QX_NEVER_NS);
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), -ENOKEY);
+	pair_end();
+}
+
+static void after_teardown_nothing_happens(void)
+{
+	uint8_t packet[1500];
+	uint32_t len;
+
+	pair_start(NULL);
+	pair_write(CLIENT, 0, 0, 100000, true, true);
+	pair_flush(CLIENT);
+	for (uint32_t sending = 0; sending < 2; sending++)
+		qx_conn_teardown(sides[CLIENT].c, QX_EPOCH_ONE_RTT, sending);
+	T_EQ(qx_conn_send(sides[CLIENT].c, now_ns, packet, sizeof(packet), &len, 1), 0);
+	T_EQ(qx_conn_deadline(sides[CLIENT].c), QX_NEVER_NS);
+	T_CHECK(!qx_conn_has_keys(sides[CLIENT].c, QX_EPOCH_ONE_RTT, 0));
+	pair_end();
+}
+
+/* ---- 0-RTT ---- */
+
+static void zero_rtt_then_one_rtt(void)
+{
+	pair_open(NULL);
+	pair_set_secret(CLIENT, QX_EPOCH_ZERO_RTT, 1);
+	pair_set_secret(SERVER, QX_EPOCH_ZERO_RTT, 0);
+	pair_write(CLIENT, 0, 0, 3000, false, true);
+	pair_run(50 * MS_NS);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 3000);
+	T_CHECK(sides[CLIENT].packets >= 3);
+	for (uint32_t s = 0; s < 2; s++) {
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 0);
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 1);
+		pair_confirm(s);
+	}
+	T_CHECK(!qx_conn_has_keys(sides[CLIENT].c, QX_EPOCH_ZERO_RTT, 1));
+	pair_write(CLIENT, 0, 3000, 3000, true, true);
+	pair_run(S_NS);
+	check_received(SERVER, 0, 6000);
+	/* The server forgets 0-RTT keys with the first 1-RTT packet. */
+	T_CHECK(!qx_conn_has_keys(sides[SERVER].c, QX_EPOCH_ZERO_RTT, 0));
+	pair_check_quiet();
+	pair_end();
+}
+
+/* Rejected, or a Retry: what the server has not seen is sent again at once, and the numbers
+ * go on (RFC 9000 section 17.2.5.3). */
+static void lost_zero_rtt_data_is_sent_again(void)
+{
+	pair_open(NULL);
+	pair_set_secret(CLIENT, QX_EPOCH_ZERO_RTT, 1);
+	pair_write(CLIENT, 0, 0, 3000, true, true);
+	net.cut[CLIENT] = true;
+	pair_run(50 * MS_NS);
+	T_EQ(sides[CLIENT].packets, 3);
+	net.cut[CLIENT] = false;
+	for (uint32_t s = 0; s < 2; s++) {
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 0);
+		pair_set_secret(s, QX_EPOCH_ONE_RTT, 1);
+		pair_confirm(s);
+	}
+	qx_conn_lose_zero_rtt(sides[CLIENT].c, now_ns);
+	pair_run(20 * MS_NS);
+	check_received(SERVER, 0, 3000);
+	pair_run(S_NS);
+	pair_check_quiet();
+	pair_end();
+}
+
+static const struct t_case cases[] = {
+	{"keys are updated by either side", keys_are_updated_by_either_side},
+	{"updates survive losses and reordering", updates_survive_losses_and_reordering},
+	{"an update waits until it is allowed", an_update_waits_until_it_is_allowed},
+	{"old keys are kept for three PTOs", old_keys_are_kept_for_three_ptos},
+	{"without keys nothing is sent and nothing opened",
+	 without_keys_nothing_is_sent_and_nothing_opened},
+	{"after teardown nothing happens", after_teardown_nothing_happens},
+	{"0-RTT, then 1-RTT", zero_rtt_then_one_rtt},
+	{"lost 0-RTT data is sent again", lost_zero_rtt_data_is_sent_again},
+};
+
+T_MAIN(cases)
