@@ -12,8 +12,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aioquic
-from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.protocol import QuicConnectionProtocol, QuicStreamAdapter
 from aioquic.asyncio.server import QuicServer
+from aioquic.quic.connection import QuicConnection, QuicNetworkPath
+from aioquic.quic.crypto import CryptoContext, CryptoPair
+from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
+from aioquic.quic.recovery import (
+    QuicPacketPacer,
+    QuicPacketRecovery,
+    QuicPacketSpace,
+)
 
 from .errors import UnavailableError
 
@@ -21,15 +29,22 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
 
-    from aioquic.quic.connection import NetworkAddress, QuicConnection
+    from aioquic.quic.connection import NetworkAddress
 
     from .clock import Clock, Timer
 
 # At least, and below.
 SUPPORTED: Final = ((1, 7), (1, 8))
 
+# What is not documented; of classes that are not documented at all, everything.
 PRIVATE_NAMES: Final[Mapping[type, frozenset[str]]] = {
-    QuicConnectionProtocol: frozenset({"_loop", "_process_events", "_quic"}),
+    QuicConnectionProtocol: frozenset(
+        {
+            *("_create_stream", "_loop", "_process_events", "_quic"),
+            *("_stream_readers", "_transmit_soon"),
+        }
+    ),
+    QuicStreamAdapter: frozenset({"_closing", "protocol", "stream_id"}),
     QuicServer: frozenset(
         {
             "_configuration",
@@ -38,6 +53,60 @@ PRIVATE_NAMES: Final[Mapping[type, frozenset[str]]] = {
             "_protocols",
             "_transport",
         }
+    ),
+    # What the engine in C is put under (quicxdp.seam).
+    QuicConnection: frozenset(
+        {
+            *("_ack_delay", "_ack_eliciting_sent_since_receipt", "_close_at"),
+            *("_configuration", "_confirm_handshake", "_cryptos", "_events"),
+            *("_flush_builder", "_handshake_complete", "_handshake_confirmed"),
+            *("_host_cid_seq", "_host_cids", "_idle_timeout", "_initialize"),
+            *("_is_client", "_local_max_streams_bidi", "_local_max_streams_uni"),
+            *("_logger", "_loss", "_loss_at", "_max_datagram_size", "_network_paths"),
+            *("_parse_transport_parameters", "_peer_cid", "_quic_logger"),
+            *("_remote_max_data", "_remote_max_stream_data_bidi_local"),
+            *("_remote_max_stream_data_bidi_remote", "_remote_max_stream_data_uni"),
+            *("_remote_max_streams_bidi", "_remote_max_streams_uni", "_send_probe"),
+            *("_spaces", "_state", "_stream_can_receive", "_stream_can_send"),
+            "_write_application",
+        }
+    ),
+    QuicNetworkPath: frozenset(
+        {"addr", "bytes_received", "bytes_sent", "can_send", "is_validated"}
+    ),
+    CryptoPair: frozenset(
+        {
+            *("aead_tag_size", "decrypt_packet", "encrypt_packet", "key_phase"),
+            *("recv", "send", "teardown", "update_key"),
+        }
+    ),
+    CryptoContext: frozenset(
+        {"_setup_cb", "_teardown_cb", "is_valid", "key_phase", "setup", "teardown"}
+    ),
+    QuicPacketSpace: frozenset(
+        {
+            *("ack_at", "ack_queue", "is_application_data"),
+            *("largest_received_packet", "received_packets"),
+        }
+    ),
+    QuicPacketRecovery: frozenset(
+        {
+            *("_cc", "_pacer", "_rtt_initialized", "_rtt_latest", "_rtt_min"),
+            *("_rtt_smoothed", "_rtt_variance", "bytes_in_flight"),
+            *("congestion_window", "handshake_confirmed", "on_ack_received"),
+            *("on_packet_sent", "peer_completed_address_validation", "spaces"),
+        }
+    ),
+    QuicPacketPacer: frozenset({"next_send_time", "update_after_send", "update_rate"}),
+    QuicPacketBuilder: frozenset(
+        {
+            *("_packet", "_packet_start", "packet_is_empty", "packet_number"),
+            *("quic_logger_frames", "remaining_buffer_space"),
+            *("remaining_flight_space", "start_frame", "start_packet"),
+        }
+    ),
+    QuicSentPacket: frozenset(
+        {"delivery_handlers", "in_flight", "is_ack_eliciting", "sent_bytes"}
     ),
 }
 

@@ -19,6 +19,7 @@ from . import aioquic_shim as shim
 from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .engine_choice import choose, connection_factory
+from .streams import use_backpressure
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ async def connect(
         )
         protocol = make(connection, stream_handler=stream_handler)
         shim.take_batches(protocol)
+        use_backpressure(protocol)
         if turn is not None:
             turn.listen(shim.connection_of(protocol), partial(shim.tell, protocol))
         transport.set_protocol(protocol)

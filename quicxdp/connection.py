@@ -115,6 +115,7 @@ class FastConnection(SendingConnection):
         rc = self.conn.reset(stream_id, error_code)
         if rc == 0:
             self._opened(stream_id)
+            self._has_drained(stream_id)
         elif rc != -errno.EPIPE:
             raise self._refusal(rc, stream_id)
 
@@ -185,20 +186,29 @@ class FastConnection(SendingConnection):
     def notify_drained(self, stream_id: int, low_bytes: int) -> bool:
         """Ask for one call of the drained handler.
 
-        It comes when what was written and not acknowledged falls below *low_bytes*.
+        It comes when what was written and not acknowledged falls below *low_bytes*, or
+        never will: the stream was reset, or the connection has ended.
 
         Returns:
             Whether it will come: the stream still sends, and has that much.
         """
-        return (
-            not self.conn.closed
-            and self.conn.buffered(stream_id) > 0
-            and self.conn.set_low_mark(stream_id, low_bytes) == 0
-        )
+        if (
+            self.conn.closed
+            or self.conn.unacknowledged(stream_id) < low_bytes
+            or self.conn.set_low_mark(stream_id, low_bytes) < 0
+        ):
+            return False
+        self._draining.add(stream_id)
+        return True
 
     def set_drained_handler(self, handler: Callable[[int], object] | None) -> None:
         """Let *handler* be called with the ID of a stream that has drained."""
         self._drained_handler = handler
+
+    def set_manual_consumption(self, *, manual: bool) -> None:
+        """Give the peer credit only by `consumed`, for what arrives from now on."""
+        if not self.conn.closed:
+            self.conn.set_manual_consume(manual=manual)
 
     def consumed(self, stream_id: int, size_bytes: int) -> None:
         """Give the peer credit for data that was used up (manual consumption)."""

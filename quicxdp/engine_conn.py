@@ -158,6 +158,10 @@ class Conn:
         """Start congestion control and RTT anew."""
         self._lib.qx_conn_reset_path(self._live(), now_ns)
 
+    def abandon_path(self, first_pn: int) -> None:
+        """Expect nothing of the packets from *first_pn* on: the path was none."""
+        self._lib.qx_conn_abandon_path(self._live(), first_pn)
+
     def set_budget(self, budget_bytes: int) -> None:
         """Send at most so much; `NO_LIMIT` once the path is validated."""
         self._lib.qx_conn_set_budget(self._live(), budget_bytes)
@@ -318,6 +322,10 @@ class Conn:
     def stop(self, stream_id: int, error_code: int) -> int:
         """Want no more of the peer's half; 0 or -errno."""
         return self._lib.qx_stream_stop(self._live(), stream_id, error_code)
+
+    def set_manual_consume(self, *, manual: bool) -> None:
+        """Give credit only by `consume`, for what arrives from now on."""
+        self._lib.qx_conn_set_manual_consume(self._live(), manual)
 
     def consume(self, stream_id: int, size_bytes: int) -> int:
         """Give credit for data that was used up; 0 or -errno."""

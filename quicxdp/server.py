@@ -26,6 +26,7 @@ from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .engine_choice import choose, connection_factory
 from .reactor import report
+from .streams import use_backpressure
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ class QuicServer(AioquicServer):
         if shim.may_feed(protocol):
             cast("Any", protocol).datagram_received = partial(self._collect, protocol)
         shim.use_loop(protocol, self._loop)
+        use_backpressure(protocol)
         if self._turn is not None:
             self._turn.listen(shim.connection_of(protocol), partial(shim.tell, protocol))
         return protocol

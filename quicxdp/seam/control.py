@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = tuple[Callable[..., None], Sequence[Any]]
 
-# Far more than a handshake with its tickets needs, which is about 20.
+# Far more than a handshake with its tickets needs, which is about 20.  Asked before
+# aioquic's loop runs, which may add some dozens.
 FRAME_CNT_MAX: Final = 256
 
 

@@ -25,8 +25,10 @@ from .control import ControlTable
 from .recovery import JointRecovery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aioquic.quic.configuration import QuicConfiguration
-    from aioquic.quic.connection import QuicConnectionId, QuicNetworkPath
+    from aioquic.quic.connection import QuicNetworkPath
     from aioquic.quic.packet_builder import QuicSentPacket
 
     from quicxdp.engine import Event
@@ -105,6 +107,8 @@ class SeamConnection(QuicConnection):
         self._control = ControlTable()
         self._held: dict[int, bytes] = {}  # what C sends from, by token
         self._held_token = 0
+        self._draining: set[int] = set()  # streams whose level somebody waits for
+        self._drained_handler: Callable[[int], object] | None = None
         self.is_duplicate = False
         self.largest_before = -1
         self._now_ns = 0
@@ -117,6 +121,7 @@ class SeamConnection(QuicConnection):
         self._told_cids_mark = (-1, -1)
         self._told_complete = False
         self._told_path: QuicNetworkPath | None = None
+        self._path_first_pn = 0
         self._told_budget = native.NO_LIMIT
         self._good_host: object = None  # of the last validated path
         self._idle_base_ns = 0
@@ -181,6 +186,12 @@ class SeamConnection(QuicConnection):
         self._now_ns = now_ns = to_ns(now)
         return now_ns
 
+    def _has_drained(self, stream_id: int) -> None:
+        if stream_id in self._draining:
+            self._draining.discard(stream_id)
+            if self._drained_handler is not None:
+                self._drained_handler(stream_id)
+
     # What C is told
 
     def _sync(self) -> None:
@@ -189,21 +200,9 @@ class SeamConnection(QuicConnection):
         if conn.closed:
             return
         if self._state in END_STATES:
-            # aioquic has built its CONNECTION_CLOSE and hears nothing more.
-            conn.close()
-            self._held.clear()
+            self._end()
             return
-        if self._peer_cid.cid != self._told_peer_cid:
-            self._told_peer_cid = self._peer_cid.cid
-            conn.set_peer_cid(self._told_peer_cid)
-        if self.host_cid != self._told_host_cid:
-            self._told_host_cid = self.host_cid
-            conn.set_host_cid(self.host_cid)
-        # Issuing raises the first, retiring lowers the second.
-        mark = (self._host_cid_seq, len(self._host_cids))
-        if mark != self._told_cids_mark:
-            self._told_cids_mark = mark
-            self._sync_cids(self._host_cids)
+        self._sync_cids()
         if self._handshake_complete and not self._told_complete:
             self._told_complete = True
             conn.set_complete(self._now_ns)
@@ -216,8 +215,26 @@ class SeamConnection(QuicConnection):
             conn.set_foreign_window(self._loss.handshake_window)
             self._sync_idle()
 
-    def _sync_cids(self, issued: list[QuicConnectionId]) -> None:
-        cids = dict.fromkeys(connection_id.cid for connection_id in issued)
+    def _end(self) -> None:
+        # aioquic has built its CONNECTION_CLOSE and hears nothing more.
+        self.conn.close()
+        self._held.clear()
+        for stream_id in list(self._draining):
+            self._has_drained(stream_id)
+
+    def _sync_cids(self) -> None:
+        if self._peer_cid.cid != self._told_peer_cid:
+            self._told_peer_cid = self._peer_cid.cid
+            self.conn.set_peer_cid(self._told_peer_cid)
+        if self.host_cid != self._told_host_cid:
+            self._told_host_cid = self.host_cid
+            self.conn.set_host_cid(self.host_cid)
+        # Issuing raises the first, retiring lowers the second.
+        mark = (self._host_cid_seq, len(self._host_cids))
+        if mark == self._told_cids_mark:
+            return
+        self._told_cids_mark = mark
+        cids = dict.fromkeys(connection_id.cid for connection_id in self._host_cids)
         for cid in self._told_cids.keys() - cids.keys():
             self.conn.remove_cid(cid)
         for cid in cids.keys() - self._told_cids.keys():
@@ -232,7 +249,10 @@ class SeamConnection(QuicConnection):
             self._told_path.bytes_sent += self._told_budget - left
             self._told_budget = left
         if path is not self._told_path:
-            self._told_path = path
+            old, self._told_path = self._told_path, path
+            if path.is_validated and old is not None and not old.is_validated:
+                conn.abandon_path(self._path_first_pn)
+            self._path_first_pn = conn.stats()[conn.at.next_packet_number]
             if (raw := self._engine.path_of(path.addr)) is not None:
                 conn.set_path(raw)
         if path.is_validated:

@@ -24,8 +24,6 @@ from .crypto import EnginePair
 from .space import EngineSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aioquic.quic.crypto import CryptoPair
 
     from quicxdp.engine import Event
@@ -53,7 +51,6 @@ class ReceivingConnection(SeamConnection):
 
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401
         super().__init__(**arguments)
-        self._drained_handler: Callable[[int], object] | None = None
         self._stash: Opened | None = None  # opened already, for decrypt_packet
         self._found: Opened | None = None  # by the call into C that is under way
         self._is_opening = False
@@ -189,6 +186,7 @@ class ReceivingConnection(SeamConnection):
     def _on_stop_sending(self, event: Event) -> None:
         _, _, stream_id, error_code, _, _, _ = event
         self._events.append(events.StopSendingReceived(error_code, stream_id))
+        self._has_drained(stream_id)  # our half has been reset in answer
 
     def _on_datagram_frame(self, event: Event) -> None:
         self._events.append(events.DatagramFrameReceived(data=event[4]))
@@ -197,8 +195,7 @@ class ReceivingConnection(SeamConnection):
         self._held.pop(event[3], None)
 
     def _on_drained(self, event: Event) -> None:
-        if self._drained_handler is not None:
-            self._drained_handler(event[2])
+        self._has_drained(event[2])
 
     def _on_control_acked(self, event: Event) -> None:
         self._dirty = True

@@ -233,15 +233,25 @@ class SendingConnection(ReceivingConnection):
 
     def get_timer(self) -> float | None:
         """Return when `handle_timer` wants to be called."""
-        if self._state in END_STATES or self.conn.closed:
+        if self.conn.closed or self._state in END_STATES:
             return super().get_timer()
-        self._sync_idle()
-        at_s = super().get_timer()
-        if self._engine.sans_io and at_s is not None:
+        if self._engine.sans_io:
+            self._sync_idle()
+            at_s = self._aioquic_timer()
             engine_ns = self.conn.deadline_ns()
-            if engine_ns != native.NEVER_NS:
+            if engine_ns != native.NEVER_NS and at_s is not None:
                 return min(at_s, deadline(engine_ns))
-        return at_s
+            return at_s
+        # The engine has its deadlines in the endpoint's clock.  The idle timeout that
+        # aioquic knows may be an old one: then it moves when it comes.
+        return self._aioquic_timer()
+
+    def _aioquic_timer(self) -> float | None:
+        if self._handshake_confirmed and self._network_paths[0].is_validated:
+            # Nothing is left to aioquic but the idle timeout.
+            self._loss_at = None
+            return self._close_at
+        return super().get_timer()
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
