@@ -1,24 +1,21 @@
 """aioquic's own tests of its asyncio API, over quicxdp's serve() and connect().
 
-They come from the source distribution of the installed aioquic, which pip downloads once
-into build/aioquic/; nothing of aioquic is kept in this repository.
+They come from the source distribution of the installed aioquic; nothing of aioquic is
+kept in this repository.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
+import qxupstream
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-UPSTREAM = ROOT / "build" / "aioquic"
 
 # Of aioquic 1.7.2; a test that vanished upstream, or is no longer collected, must show.
 TEST_CNT = {"1.7.2": 31}
@@ -27,26 +24,10 @@ TEST_CNT = {"1.7.2": 31}
 @pytest.fixture(scope="session")
 def sources() -> Path:
     """Return the unpacked source distribution of the installed aioquic."""
-    version = importlib.metadata.version("aioquic")
-    folder = UPSTREAM / f"aioquic-{version}"
-    if not (folder / "tests" / "test_asyncio.py").exists():
-        UPSTREAM.mkdir(parents=True, exist_ok=True)
-        command = (
-            f"download --no-deps --no-binary :all: --no-build-isolation -d {UPSTREAM}"
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", *command.split(), f"aioquic=={version}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"aioquic's sources cannot be downloaded: {done.stderr[-300:]}")
-        with tarfile.open(UPSTREAM / f"aioquic-{version}.tar.gz") as archive:
-            archive.extractall(UPSTREAM, filter="data")
-    info = (folder / "PKG-INFO").read_text(encoding="utf-8")
-    assert re.search(rf"^Version: {re.escape(version)}$", info, re.MULTILINE)
-    return folder
+    try:
+        return qxupstream.sources()
+    except qxupstream.UnreachableError as exc:
+        pytest.skip(f"aioquic's sources cannot be downloaded: {exc}")
 
 
 @pytest.mark.slow
