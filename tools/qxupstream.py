@@ -9,7 +9,6 @@ import importlib.metadata
 import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 __all__ = ["UnreachableError", "sources"]
@@ -42,8 +41,9 @@ def sources() -> Path:
         )
         if done.returncode:
             raise UnreachableError(done.stderr[-300:])
-        with tarfile.open(UPSTREAM / f"aioquic-{version}.tar.gz") as archive:
-            archive.extractall(UPSTREAM, filter="data")
+        # By tar itself: Debian 12's Python 3.11.2 has no safe way of its own.
+        archive = UPSTREAM / f"aioquic-{version}.tar.gz"
+        subprocess.run(["tar", "-xzf", archive, "-C", UPSTREAM], check=True)
     info = (folder / "PKG-INFO").read_text(encoding="utf-8")
     assert re.search(rf"^Version: {re.escape(version)}$", info, re.MULTILINE)
     return folder

@@ -32,8 +32,12 @@ def drain(body: Body) -> bytes:
     while body.remaining_bytes:
         piece = body.take()
         if not piece:
+            loaded = b""
             body.begin_load()
-            body.end_load(body.load())
+            try:
+                loaded = body.load()
+            finally:
+                body.end_load(loaded)
             continue
         assert len(piece) <= CHUNK_BYTES
         taken.append(piece)

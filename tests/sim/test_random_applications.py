@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 from qxapps import Action, Do, Play
 from qxsim import Kind, World
@@ -103,7 +103,12 @@ def test_every_byte_arrives(
     )
     with World((client, server), both, setting.link) as world:
         play = Play(world)
-        assert play.handshake(at_most_s=HANDSHAKE_S)
+        if not play.handshake(at_most_s=HANDSHAKE_S):
+            # Handshakes are aioquic's.  Some losses at the worst places are too much for
+            # it, and then it has to be the same without us.
+            with World((Kind.AIOQUIC, Kind.AIOQUIC), both, setting.link) as theirs:
+                assert not Play(theirs).handshake(at_most_s=HANDSHAKE_S)
+            reject()
         for action in script:
             play.act(action)
 
