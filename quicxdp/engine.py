@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 from . import _native
 from . import _native_engine as native
@@ -75,6 +75,10 @@ class Engine:
         """
         self._lib = native.lib()
         self._e: CData | None = native.open_engine(dp, cid_len_bytes)
+        self._qx_turn, self._qx_finish = (
+            self._lib.qx_engine_turn,
+            self._lib.qx_engine_finish,
+        )
         self._events = native.EventView()
         self._numbers = itertools.count(1)
         self.stats = native.Numbers("struct qx_conn_stats")
@@ -123,18 +127,29 @@ class Engine:
 
     # A turn
 
-    def receive(self, now_ns: int) -> int:
-        """Take one batch from the datapath and run what is due.
+    def turn(self, now_ns: int, alarm_ns: int) -> int:
+        """Take one batch from the datapath, run what is due; `finish` if that is all.
 
         Returns:
-            How many datagrams came; `_native.BATCH_MAX`: call again.
+            What is left to do, enum qx_turn_flags.
 
         Raises:
-            DatapathError: ENETDOWN once, when the interface is gone.
+            DatapathError: ENETDOWN once, when the interface is gone; or as `finish`.
         """
-        return _native.check(
-            self._lib.qx_engine_receive(cast("CData", self._e), now_ns), "receiving"
-        )
+        flags = self._qx_turn(self._e, now_ns, alarm_ns)  # type: ignore[arg-type]
+        return flags if flags >= 0 else _native.check(flags, "receiving")
+
+    def finish(self, now_ns: int, alarm_ns: int) -> int:
+        """Send what connections have to send; wake at *alarm_ns* or their deadlines.
+
+        Returns:
+            What is left to do, enum qx_turn_flags.
+
+        Raises:
+            DatapathError: sending failed as a whole.
+        """
+        flags = self._qx_finish(self._e, now_ns, alarm_ns)  # type: ignore[arg-type]
+        return flags if flags >= 0 else _native.check(flags, "sending")
 
     def pump(self) -> Iterable[Owner]:
         """Hand the events that wait to their owners; return those who had some."""
@@ -180,11 +195,6 @@ class Engine:
                     self.on_failure(owner, exc)
         return heard
 
-    def flush(self, now_ns: int) -> bool:
-        """Send what connections have to send; tell whether something had to stay."""
-        rc = self._lib.qx_engine_flush(cast("CData", self._e), now_ns)
-        return bool(_native.check(rc, "sending"))
-
     def deadline_ns(self) -> int:
         """Return the earliest deadline of all connections, or `NEVER_NS`."""
-        return self._lib.qx_engine_deadline(cast("CData", self._e))
+        return self._lib.qx_engine_deadline(self._e)  # type: ignore[arg-type]

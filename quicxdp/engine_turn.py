@@ -1,9 +1,10 @@
 """The engine of an endpoint, and its part in the endpoint's turns.
 
-    receive -> news of connections -> what is aioquic's -> application -> flush
+    run -> news of connections (take) -> what is aioquic's -> application (tell) -> finish
 
-`receive` takes a batch from the datapath: the engine opens what it has keys for and
-returns the rest, in order.  Whoever has news is told once per turn.
+`run` takes a batch from the datapath: the engine opens what it has keys for and leaves
+the rest, in order, for `take`.  Whoever has news is told once per turn.  A turn without
+news is over with `run`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
-from .config import BATCH_MAX
 from .engine import Engine
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ class EngineTurn:
 
     Attributes:
         engine: what connections of the endpoint are opened in.
-        is_full: the last batch was as large as batches are; more may wait.
     """
 
     __slots__ = (
@@ -41,7 +40,6 @@ class EngineTurn:
         "_peer",
         "_soon",
         "engine",
-        "is_full",
     )
 
     def __init__(
@@ -68,7 +66,6 @@ class EngineTurn:
         )
         self.engine.wake = self._soon = soon
         self.engine.on_datagram = self._take_datagram
-        self.is_full = False
         self._owner = owner
         self._peer = datapath.book.peer
         self._batch: list[tuple[bytes, PeerAddress]] = []
@@ -83,19 +80,28 @@ class EngineTurn:
         """Forget *connection*; harmless when repeated."""
         self._listeners.pop(connection, None)
 
-    def receive(self, now_ns: int) -> list[tuple[bytes, PeerAddress]]:
-        """Take a batch and run what is due; return what is for aioquic to open.
+    def run(self, now_ns: int, alarm_ns: int) -> int:
+        """Take a batch and run what is due; without news, send and arm as well.
+
+        Args:
+            now_ns: the time.
+            alarm_ns: when another turn is wanted at the latest.
+
+        Returns:
+            What is left to do, enum qx_turn_flags.  With TURN_EVENTS, and whenever the
+            caller goes on, the turn ends with `finish`.
 
         Raises:
-            DatapathError: ENETDOWN once, when the interface is gone.
+            DatapathError: ENETDOWN once, when the interface is gone; or sending failed
+                as a whole.
         """
         if get_ident() != self._owner.thread:
             self._owner.refuse(WHAT)
-        self.is_full = False
-        try:
-            self.is_full = self.engine.receive(now_ns) >= BATCH_MAX
-        finally:
-            self._pump()
+        return self.engine.turn(now_ns, alarm_ns)
+
+    def take(self) -> list[tuple[bytes, PeerAddress]]:
+        """Note the news of `run`; return the datagrams that are aioquic's."""
+        self._pump()
         batch, self._batch = self._batch, []
         return batch
 
@@ -121,25 +127,17 @@ class EngineTurn:
                 except BaseException as exc:  # noqa: BLE001  # asyncio's rule for callbacks
                     failed(exc)
 
-    def flush(self, now_ns: int) -> None:
-        """Send what connections have to send.
+    def finish(self, now_ns: int, alarm_ns: int) -> int:
+        """Send what connections have to send, and arm; arguments and result as of `run`.
 
         Raises:
             DatapathError: sending failed as a whole.
         """
-        self.engine.flush(now_ns)
-        self._pump()
-        if self._heard:
-            # Rare: a key that must not seal more, or memory that ran out.
-            self._soon()
+        return self.engine.finish(now_ns, alarm_ns)
 
     def _pump(self) -> None:
         for connection in self.engine.pump():
             self._heard[connection] = None
-
-    def deadline_ns(self) -> int:
-        """Return when `receive` must run next at the latest."""
-        return self.engine.deadline_ns()
 
     def close(self) -> None:
         """Close the engine, before the datapath."""

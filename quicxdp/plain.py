@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+from .alarm import LoopAlarm
 from .config import Io
 from .info import EndpointInfo
-from .reactor import LoopAlarm
 from .stats import LaneStats, Stats
 
 if TYPE_CHECKING:

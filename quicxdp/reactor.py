@@ -2,8 +2,10 @@
 
     readable -> one call that receives -> deliver -> due timers -> flush -> errors -> arm
 
-With an engine (`attach`), what it has found out is told before the flush, and the flush
-has a second half: what the engine sends.
+With an engine (`attach`), one call receives, handles, sends and arms.  Only if something
+came of it that Python must hear of, the engine stops in the middle:
+
+    readable -> engine: receive -> deliver -> timers -> tell -> flush -> engine: finish
 
 That is a turn.  Whatever is sent during a turn leaves in its one flush; what is sent
 outside (`soon`) is flushed once, at the loop's next chance.  The loop's own timers are
@@ -13,8 +15,10 @@ not used: see clock.py.
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ._native_engine import TURN_ERRORS, TURN_EVENTS, TURN_MORE
+from .alarm import LoopAlarm, report, run_due
 from .clock import NEVER_NS, Clock
 from .config import BATCH_MAX
 from .errors import DatapathError
@@ -27,10 +31,6 @@ if TYPE_CHECKING:
     from .addresses import Address, PeerAddress
     from .config import SendLimits
     from .datapath import Datapath
-
-# An event loop's timers do not fire below a millisecond; asking for less spins.
-_LOOP_DELAY_MIN_S: Final = 0.001
-_NS_PER_S: Final = 1_000_000_000
 
 
 class Endpoint(Protocol):
@@ -55,19 +55,21 @@ class Endpoint(Protocol):
 class Turn(Protocol):
     """What an engine adds to a turn; see engine_turn.py."""
 
-    is_full: bool
+    def run(self, now_ns: int, alarm_ns: int, /) -> int:
+        """Take a batch and handle what is the engine's; go on to the end if that is all.
 
-    def receive(self, now_ns: int, /) -> list[tuple[bytes, PeerAddress]]:
-        """Take a batch, handle what is the engine's, return the rest."""
+        Returns:
+            What is left to do, enum qx_turn_flags.
+        """
+
+    def take(self) -> list[tuple[bytes, PeerAddress]]:
+        """Note the engine's news; return what is not the engine's."""
 
     def tell(self, failed: Callable[[BaseException], object], /) -> None:
         """Let the application hear of what has happened."""
 
-    def flush(self, now_ns: int, /) -> None:
-        """Send what the engine has to send."""
-
-    def deadline_ns(self) -> int:
-        """Return when `receive` must run next at the latest."""
+    def finish(self, now_ns: int, alarm_ns: int, /) -> int:
+        """Send what the engine has to send, and arm; returns as `run`."""
 
 
 class Reactor:
@@ -76,6 +78,7 @@ class Reactor:
     __slots__ = (
         "_again",
         "_datapath",
+        "_draining",
         "_endpoint",
         "_in_turn",
         "_loop",
@@ -96,7 +99,7 @@ class Reactor:
     ) -> None:
         self._loop = loop
         self._datapath = datapath
-        self._recv: Callable[[int], list[tuple[bytes, PeerAddress]]] = datapath.recv
+        self._recv = datapath.recv
         self._turn: Turn | None = None
         self._endpoint = endpoint
         self.outbox = Outbox(datapath.send, limits)
@@ -105,16 +108,19 @@ class Reactor:
         self._in_turn = False
         self._scheduled = False
         self._again = False
+        self._draining = False
 
     def attach(self, turn: Turn) -> None:
         """Let an engine receive, and send, from now on."""
         self._turn = turn
-        self._recv = turn.receive
+        if self._running:
+            self.start()
 
     def start(self) -> None:
         """Begin to receive."""
         self._running = True
-        self._loop.add_reader(self._datapath.fd, self._readable)
+        readable = self._readable if self._turn is None else self._engine_readable
+        self._loop.add_reader(self._datapath.fd, readable)
 
     def stop(self) -> None:
         """End receiving and sending; the clock goes on with the loop's timers."""
@@ -153,17 +159,31 @@ class Reactor:
         except DatapathError as exc:
             self._endpoint.datapath_failed(exc)
             return True
-        return not (stayed or self.outbox)
+        self._draining = bool(stayed or self.outbox)
+        return not self._draining
 
     def _flush_soon(self) -> None:
         self._scheduled = False
-        if self._running:
-            self._end_turn()
+        if not self._running:
+            return
+        if self._turn is None:
+            self._end_turn(readable=False)
+        else:
+            self._end_engine_turn(self._turn, readable=False)
 
     def _readable_again(self) -> None:
         self._again = False
         if self._running:
-            self._readable()
+            if self._turn is None:
+                self._readable()
+            else:
+                self._engine_readable()
+
+    def _others_first(self) -> None:
+        # A busy endpoint must not starve the loop.
+        if not self._again:
+            self._again = True
+            self._loop.call_soon(self._readable_again)
 
     def _readable(self) -> None:
         now_ns = monotonic_ns()
@@ -174,30 +194,32 @@ class Reactor:
             except DatapathError as exc:
                 self._endpoint.datapath_failed(exc)
             except RuntimeError as exc:
-                # The loop went on in another thread.  The descriptor stays readable, so
-                # without this the loop would do nothing but fail, for ever.
-                self._running = False
-                self._loop.remove_reader(self._datapath.fd)
-                report(self._loop, "Receiving stopped", exc, transport=self._endpoint)
+                self._wrong_thread(exc)
                 return
             else:
-                turn = self._turn
-                is_full = len(batch) >= BATCH_MAX if turn is None else turn.is_full
-                if is_full and not self._again:
-                    # Others first: a busy endpoint must not starve the loop.
-                    self._again = True
-                    self._loop.call_soon(self._readable_again)
+                if len(batch) >= BATCH_MAX:
+                    self._others_first()
                 if batch:
                     self._endpoint.deliver(batch)
-            if self.clock.alarm_ns <= now_ns:
-                self.clock.alarm_ns = NEVER_NS
-                run_due(self._loop, self.clock, now_ns)
-            if self.outbox.stalled:
-                self._resume()
+            self._run_due(now_ns)
         finally:
             self._in_turn = False
             if self._running:
                 self._end_turn(readable=True)
+
+    def _wrong_thread(self, exc: RuntimeError) -> None:
+        # The loop went on in another thread.  The descriptor stays readable, so without
+        # this the loop would do nothing but fail, for ever.
+        self._running = False
+        self._loop.remove_reader(self._datapath.fd)
+        report(self._loop, "Receiving stopped", exc, transport=self._endpoint)
+
+    def _run_due(self, now_ns: int) -> None:
+        if self.clock.alarm_ns <= now_ns:
+            self.clock.alarm_ns = NEVER_NS
+            run_due(self._loop, self.clock, now_ns)
+        if self.outbox.stalled:
+            self._resume()
 
     def _resume(self) -> None:
         try:
@@ -206,93 +228,83 @@ class Reactor:
             self._endpoint.datapath_failed(exc)
         self._endpoint.backlog_changed()
 
-    def _end_turn(self, *, readable: bool = False) -> None:
-        if self._turn is None:
-            self._flush_and_arm(NEVER_NS, readable=readable)
+    def _end_turn(self, *, readable: bool) -> None:
+        if not self.flush() and readable and self.drain():
+            self._endpoint.drained()
+        self._tell_errors()
+        clock = self.clock
+        if clock.heap and clock.heap[0][0] < clock.alarm_ns:
+            deadline_ns = clock.next_ns()
+            if deadline_ns < clock.alarm_ns:
+                clock.alarm_ns = deadline_ns
+                self._datapath.arm(deadline_ns)
+
+    def _tell_errors(self) -> None:
+        for code, peer in self._datapath.errors():
+            self._endpoint.peer_failed(code, peer)
+
+    # With an engine
+
+    def _engine_readable(self) -> None:
+        now_ns = monotonic_ns()
+        turn, clock = self._turn, self.clock
+        assert turn is not None  # noqa: S101  # that is when this is the reader
+        if self.outbox and not self.outbox.stalled:
+            # What aioquic sends goes first: it may be what makes the rest readable.
+            self.flush()
+        is_due = clock.alarm_ns <= now_ns
+        heap = clock.heap
+        alarm_ns = clock.alarm_ns = heap[0][0] if heap else NEVER_NS
+        flags = TURN_EVENTS
+        try:
+            flags = turn.run(now_ns, alarm_ns)
+        except DatapathError as exc:
+            self._endpoint.datapath_failed(exc)
+        except RuntimeError as exc:
+            self._wrong_thread(exc)
             return
+        # Most turns end here.
+        if flags or is_due or self._draining or self.outbox.stalled:
+            self._go_on(turn, now_ns, flags, is_due=is_due)
+
+    def _go_on(self, turn: Turn, now_ns: int, flags: int, *, is_due: bool) -> None:
         self._in_turn = True
         try:
-            self._turn.tell(self._listener_failed)
+            if flags & TURN_MORE:
+                self._others_first()
+            if flags & TURN_EVENTS and (batch := turn.take()):
+                self._endpoint.deliver(batch)
+            if is_due:
+                self.clock.alarm_ns = now_ns
+            self._run_due(now_ns)
         finally:
             self._in_turn = False
             if self._running:
-                # What aioquic sends goes first: it may be what makes the rest readable.
+                self._end_engine_turn(turn, readable=True)
+
+    def _end_engine_turn(self, turn: Turn, *, readable: bool) -> None:
+        self._in_turn = True
+        try:
+            turn.tell(self._listener_failed)
+        finally:
+            self._in_turn = False
+            if self._running:
                 sent = self.flush()
+                clock = self.clock
+                clock.alarm_ns = clock.next_ns()
                 try:
-                    self._turn.flush(monotonic_ns())
+                    flags = turn.finish(monotonic_ns(), clock.alarm_ns)
                 except DatapathError as exc:
                     self._endpoint.datapath_failed(exc)
-                readable = readable and not sent
-                self._flush_and_arm(self._turn.deadline_ns(), readable=readable)
+                    flags = TURN_ERRORS
+                if flags & TURN_EVENTS:
+                    # Rare: a key that must not seal more, or memory that ran out.
+                    self.soon()
+                if flags & TURN_ERRORS:
+                    self._tell_errors()
+                if readable and not sent and self._draining and self.drain():
+                    self._endpoint.drained()
 
     def _listener_failed(self, exc: BaseException) -> None:
         message = "a connection failed to handle its events"
         report(self._loop, message, exc, transport=self._endpoint)
-
-    def _flush_and_arm(self, deadline_ns: int, *, readable: bool) -> None:
-        if not self.flush() and readable and self.drain():
-            self._endpoint.drained()
-        for code, peer in self._datapath.errors():
-            self._endpoint.peer_failed(code, peer)
-        clock = self.clock
-        if clock.heap and clock.heap[0][0] < clock.alarm_ns:
-            deadline_ns = min(deadline_ns, clock.next_ns())
-        if deadline_ns < clock.alarm_ns:
-            clock.alarm_ns = deadline_ns
-            self._datapath.arm(deadline_ns)
-
-
-class LoopAlarm:
-    """Runs a clock by the loop's timers, one at a time, for want of a datapath's."""
-
-    __slots__ = ("_clock", "_handle", "_loop")
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None
-    ) -> None:
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-        self._clock = clock or Clock(self._hurry)
-        self._clock.hurry = self._hurry
-        self._clock.alarm_ns = NEVER_NS
-        self._hurry()
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that runs."""
-        return self._clock
-
-    def _hurry(self) -> None:
-        next_ns = self._clock.next_ns()
-        if next_ns >= self._clock.alarm_ns or self._loop.is_closed():
-            return
-        if self._handle is not None:
-            self._handle.cancel()
-        self._clock.alarm_ns = next_ns
-        delay_s = (next_ns - monotonic_ns()) / _NS_PER_S
-        self._handle = self._loop.call_later(max(delay_s, _LOOP_DELAY_MIN_S), self._fire)
-
-    def _fire(self) -> None:
-        self._handle = None
-        self._clock.alarm_ns = NEVER_NS
-        run_due(self._loop, self._clock, monotonic_ns())
-        self._hurry()
-
-
-def run_due(loop: asyncio.AbstractEventLoop, clock: Clock, now_ns: int) -> None:
-    """Run the timers that are due; what one of them raises goes to the loop's handler."""
-    for timer in clock.due(now_ns):
-        try:
-            timer.fire()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:  # noqa: BLE001  # asyncio's rule for callbacks
-            report(loop, f"Exception in the timer {timer!r}", exc)
-
-
-def report(
-    loop: asyncio.AbstractEventLoop, message: str, exc: BaseException, **context: object
-) -> None:
-    """Hand *exc* to the loop's exception handler."""
-    details: dict[str, Any] = {"message": message, "exception": exc, **context}
-    loop.call_exception_handler(details)

@@ -22,10 +22,10 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import QuicServer as AioquicServer
 
 from . import aioquic_shim as shim
+from .alarm import report
 from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .engine_choice import choose, connection_factory
-from .reactor import report
 from .streams import use_backpressure
 from .transport import DatagramTransport
 

@@ -25,10 +25,11 @@ from asyncio.trsock import TransportSocket
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from .alarm import report
 from .engine_turn import EngineTurn
 from .info import EndpointInfo
 from .outbox import NOWHERE
-from .reactor import Reactor, report
+from .reactor import Reactor
 
 if TYPE_CHECKING:
     import socket

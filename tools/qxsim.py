@@ -20,6 +20,7 @@ from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # it is public
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
+from quicxdp._native_engine import TURN_MORE
 from quicxdp.config import DatapathConfig
 from quicxdp.connection import FastConnection
 from quicxdp.engine_time import deadline
@@ -138,11 +139,11 @@ class Host:
             self._port.send(data, addr)
         self._port.flush()
         if self._turn is not None:
-            self._turn.flush(now_ns)
+            self._turn.finish(now_ns, NEVER_NS)
 
     def deadline_ns(self) -> int:
         """Return when `run` has something to do without a datagram."""
-        deadline_ns = NEVER_NS if self._turn is None else self._turn.deadline_ns()
+        deadline_ns = NEVER_NS if self._turn is None else self._turn.engine.deadline_ns()
         timer = None if self.quic is None else self.quic.get_timer()
         if timer is not None:
             deadline_ns = min(deadline_ns, math.ceil(timer * 1e9) + LATE_NS)
@@ -154,8 +155,9 @@ class Host:
                 batch = self._datapath.recv(now_ns)
                 is_full = bool(batch)
             else:
-                batch = self._turn.receive(now_ns)
-                is_full = self._turn.is_full
+                flags = self._turn.run(now_ns, NEVER_NS)
+                batch = self._turn.take()
+                is_full = bool(flags & TURN_MORE)
             for data, addr in batch:
                 if self.quic is None:
                     self._accept(data)

@@ -288,6 +288,8 @@ int qx_send(struct qx_datapath *dp, const uint8_t *payload, const struct qx_send
 
 /* qx_next_error takes the oldest unread error.  Returns 1, or 0 when there is none. */
 int qx_next_error(struct qx_datapath *dp, struct qx_error *out);
+/* qx_error_cnt is how many it would return. */
+uint32_t qx_error_cnt(const struct qx_datapath *dp);
 
 /* qx_local is the bound address, with the port that the kernel picked. */
 void qx_local(const struct qx_datapath *dp, struct qx_addr *out);

@@ -190,6 +190,26 @@ int qx_engine_flush(struct qx_engine *e, uint64_t now_ns);
 /* The earliest deadline of all connections; QX_NEVER_NS if none. */
 uint64_t qx_engine_deadline(const struct qx_engine *e);
 
+/* What a turn has left for its caller to do. */
+enum qx_turn_flags {
+	QX_TURN_EVENTS = 1, /* qx_engine_events has some */
+	QX_TURN_MORE = 2,   /* the batch was full, and qx_fd may not say that more waits */
+	QX_TURN_STAYED = 4, /* something had to stay; qx_fd will be readable */
+	QX_TURN_ERRORS = 8  /* qx_next_error has some */
+};
+
+/* qx_engine_turn is qx_engine_receive and, if nothing came of it that the caller must hear
+ * of, qx_engine_finish: most turns then are this one call.
+ * alarm_ns  when the caller wants a turn for reasons of its own; QX_NEVER_NS: never.
+ * Returns  enum qx_turn_flags, or -errno: of receiving, and then there are no events.  With
+ *          QX_TURN_EVENTS the caller owes a qx_engine_finish. */
+int qx_engine_turn(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns);
+
+/* qx_engine_finish is qx_engine_flush, and then the datapath's timer is armed (qx_arm) for
+ * whatever comes first.  A timer that is set already and early enough stays.
+ * Returns  enum qx_turn_flags, or -errno: of sending. */
+int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns);
+
 /* ---- Connection ---- */
 
 int qx_conn_open(struct qx_conn **out, struct qx_engine *e, const struct qx_conn_config *cfg);

@@ -34,6 +34,7 @@ int qx_engine_open(struct qx_engine **out, struct qx_datapath *dp, uint32_t cid_
 		return err;
 	}
 	e->dp = dp;
+	e->armed_ns = QX_NEVER_NS;
 	e->cid_len_bytes = cid_len_bytes;
 	stream_memory_init(&e->memory);
 	pool_init(&e->frames, FRAME_BLOCK_BYTES, FRAMES_KEPT);

@@ -179,25 +179,33 @@ static inline void host_on_event(struct host *h, const struct qx_event *ev)
 	}
 }
 
-/* One turn of one host: as the reactor does it. */
+static inline void host_hear(struct host *h)
+{
+	const struct qx_event *events;
+	const uint32_t n = qx_engine_events(h->e, &events, NULL);
+
+	for (uint32_t i = 0; i < HOST_CONNS_MAX; i++)
+		h->conns[i].turn_streams = 0;
+	for (uint32_t i = 0; i < n; i++)
+		host_on_event(h, &events[i]);
+	qx_engine_events_done(h->e);
+}
+
+/* One turn of one host, as the reactor does it.  Returns 1 if something had to stay. */
 static inline int host_turn(uint32_t host)
 {
 	struct host *h = &hosts[host];
-	const struct qx_event *events;
-	uint32_t n;
-	int got;
+	int flags;
 
 	do {
-		got = qx_engine_receive(h->e, host_now_ns);
-		T_CHECK(got >= 0);
-		for (uint32_t i = 0; i < HOST_CONNS_MAX; i++)
-			h->conns[i].turn_streams = 0;
-		n = qx_engine_events(h->e, &events, NULL);
-		for (uint32_t i = 0; i < n; i++)
-			host_on_event(h, &events[i]);
-		qx_engine_events_done(h->e);
-	} while (got == QX_BATCH_MAX);
-	return qx_engine_flush(h->e, host_now_ns);
+		flags = qx_engine_turn(h->e, host_now_ns, QX_NEVER_NS);
+		T_CHECK(flags >= 0);
+		if (flags & QX_TURN_EVENTS) {
+			host_hear(h);
+			flags |= qx_engine_finish(h->e, host_now_ns, QX_NEVER_NS);
+		}
+	} while (flags & QX_TURN_MORE);
+	return (flags & QX_TURN_STAYED) != 0;
 }
 
 /* hosts_run lets time pass: link and deadlines say when there is anything to do. */

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quicxdp.alarm import LoopAlarm
 from quicxdp.clock import NEVER_NS, Clock, Timer
-from quicxdp.reactor import LoopAlarm
 
 if TYPE_CHECKING:
     import pytest

@@ -279,6 +279,11 @@ int qx_next_error(struct qx_datapath *dp, struct qx_error *out)
 	return dp->udp ? udp_next_error(dp->udp, out) : 0;
 }
 
+uint32_t qx_error_cnt(const struct qx_datapath *dp)
+{
+	return dp->errors.cnt + (dp->udp ? udp_error_cnt(dp->udp) : 0);
+}
+
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 {
 	int err = datapath_usable(dp);

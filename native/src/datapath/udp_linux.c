@@ -337,6 +337,11 @@ int udp_next_error(struct qx_udp *u, struct qx_error *out)
 	return errors_pop(&u->errors, out);
 }
 
+uint32_t udp_error_cnt(const struct qx_udp *u)
+{
+	return u->errors.cnt;
+}
+
 void udp_stats(const struct qx_udp *u, struct qx_stats *out)
 {
 	out->lane[QX_LANE_SOCKET] = u->stats;

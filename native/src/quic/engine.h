@@ -41,6 +41,7 @@ struct qx_engine {
 	struct qx_path *paths;
 	uint32_t path_cnt, path_cap;
 
+	uint64_t armed_ns; /* what the datapath's timer was set to */
 	uint64_t batch_no;
 	struct qx_batch batch;
 };

@@ -1,0 +1,48 @@
+/* endpoint_turn.c: a whole turn, for callers to whom a call is dear. */
+#include <errno.h>
+
+#include "engine.h"
+
+/* Armed already for this or something earlier, that has not passed?  Then it stays: packets
+ * put deadlines off all the time, and a turn too early costs less than as many system calls. */
+static int arm(struct qx_engine *e, uint64_t deadline_ns, uint64_t now_ns)
+{
+	int err;
+
+	if (e->armed_ns > now_ns && e->armed_ns <= deadline_ns)
+		return 0;
+	err = qx_arm(e->dp, deadline_ns);
+	if (err == 0)
+		e->armed_ns = deadline_ns;
+	return err;
+}
+
+int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
+{
+	const int stayed = qx_engine_flush(e, now_ns);
+	const uint64_t next_ns = qx_engine_deadline(e);
+	int err;
+
+	if (!e->dp)
+		return -EINVAL;
+	/* Also where sending has failed: the timers that end connections must go on. */
+	err = arm(e, next_ns < alarm_ns ? next_ns : alarm_ns, now_ns);
+	if (stayed < 0 || err < 0)
+		return stayed < 0 ? stayed : err;
+	return (e->event_cnt > 0 ? QX_TURN_EVENTS : 0) | (stayed ? QX_TURN_STAYED : 0) |
+	       (qx_error_cnt(e->dp) > 0 ? QX_TURN_ERRORS : 0);
+}
+
+int qx_engine_turn(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
+{
+	const int n = qx_engine_receive(e, now_ns);
+	const int more = n == QX_BATCH_MAX ? QX_TURN_MORE : 0;
+	int flags;
+
+	if (n < 0)
+		return n;
+	if (e->event_cnt > 0)
+		return more | QX_TURN_EVENTS;
+	flags = qx_engine_finish(e, now_ns, alarm_ns);
+	return flags < 0 ? flags : flags | more;
+}
