@@ -62,7 +62,7 @@ bench-engine: ## nanoseconds per packet of the engine in C, beyond its encryptio
 	@$(PY) bench/bench_engine.py
 
 bench-fastpath: ## a server on the engine in C and on aioquic's, per GB and request (root)
-	@$(SETUP) net clients
+	@$(SETUP) net
 	@$(PY) bench/bench_fastpath.py
 
 fuzz: ## run each fuzz target for SECONDS=20
