@@ -13,9 +13,12 @@ import ctypes
 import gc
 import json
 import logging
+import sys
 from dataclasses import asdict
+from functools import partial
 
 import servers
+import turns
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import H3_ALPN, FrameType
 from aioquic.quic.configuration import QuicConfiguration
@@ -66,7 +69,7 @@ def openssl_version() -> str:
     return version.decode("ascii")
 
 
-async def serve(options: argparse.Namespace) -> None:
+async def serve(options: argparse.Namespace, selector: turns.MeteredSelector) -> None:
     """Serve until stdin ends."""
     configuration = QuicConfiguration(alpn_protocols=H3_ALPN, is_client=False)
     configuration.load_cert_chain(options.certificate, options.private_key)
@@ -81,13 +84,21 @@ async def serve(options: argparse.Namespace) -> None:
     )
     gc.collect()
     gc.freeze()
+    if options.busy_thread:
+        turns.start_busy_thread()
     servers.say_ready()
-    async for _ in servers.stdin_lines():
+    async for line in servers.stdin_lines():
         said = {
             **asdict(TOTALS),
             "connection_types": sorted(CONNECTION_TYPES),
             "openssl": openssl_version(),
+            "switch_interval_s": sys.getswitchinterval(),
+            "turns": selector.turns,
+            "long_waits": selector.long_waits,
+            "waited_max_ns": selector.waited_max_ns,
         }
+        if line.strip() == b"reset":
+            selector.reset()
         print(json.dumps(said), flush=True)
 
 
@@ -101,9 +112,18 @@ def main() -> None:
     parser.add_argument("--interface", help="for AF_XDP")
     parser.add_argument("--certificate", required=True)
     parser.add_argument("--private-key", required=True)
+    parser.add_argument(
+        "--meter-turns", action="store_true", help="report how long they wait"
+    )
+    parser.add_argument(
+        "--busy-thread", action="store_true", help="compute in another thread meanwhile"
+    )
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    asyncio.run(serve(options))
+    selector = turns.MeteredSelector(sys.getswitchinterval())
+    factory = partial(turns.loop_with, selector) if options.meter_turns else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(options, selector))
 
 
 if __name__ == "__main__":
