@@ -15,7 +15,7 @@ JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test check format demo bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-busy fuzz clean
+        bench-fastpath bench-packet bench-busy fuzz clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -64,6 +64,10 @@ bench-engine: ## nanoseconds per packet of the engine in C, beyond its encryptio
 bench-fastpath: ## a server on the engine in C and on aioquic's, per GB and request (root)
 	@$(SETUP) net
 	@$(PY) bench/bench_fastpath.py
+
+bench-packet: ## a packet of a server over AF_XDP, beyond bare ring and encryption (root)
+	@$(SETUP) net
+	@$(PY) bench/xdp_packet.py
 
 bench-busy: ## a small request beside a busy Python thread (root)
 	@$(SETUP) net
