@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,16 @@ def _no_descriptor_stays_open() -> Iterator[None]:
         gc.collect()
         left = descriptors() - before
     assert left == set()
+
+
+@pytest.fixture
+def quiet_aioquic() -> Iterator[None]:
+    """Let aioquic not log every connection that ends."""
+    logger = logging.getLogger("quic")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

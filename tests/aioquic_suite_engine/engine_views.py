@@ -9,11 +9,13 @@ which import QuicConnection from aioquic.
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aioquic.asyncio.client
 import aioquic.asyncio.server
+import aioquic.quic.configuration
 import aioquic.quic.connection
 from aioquic import tls
 from aioquic.buffer import (  # type: ignore[attr-defined]  # re-exported
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 ffi = _native.ffi()
 lib: Any = _native.lib()
+
+# Each of aioquic's tests loads the same RSA key, which OpenSSL checks for 40 ms.
+names: Any = vars(aioquic.quic.configuration)
+names["load_pem_private_key"] = functools.cache(names["load_pem_private_key"])
 
 # aioquic acknowledges by time alone.
 NEVER_BY_COUNT: Final = 2**31

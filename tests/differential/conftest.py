@@ -7,14 +7,14 @@ engine in C and aioquic must not differ in it.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+import functools
 import heapq
-import logging
 import os
 import random
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import qxcerts
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # it is public
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
@@ -26,8 +26,6 @@ from aioquic.quic.packet import (
     pull_quic_header,
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from quicxdp.connection import FastConnection
@@ -143,10 +141,13 @@ class World:
         self.client = KINDS[kinds[0]](
             configuration=configuration, session_ticket_handler=self.tickets.append
         )
+        identity = loaded(certificate)
         self._server_configuration = QuicConfiguration(
-            is_client=False, **{**common, **server}
+            is_client=False,
+            certificate=identity.certificate,
+            private_key=identity.private_key,
+            **{**common, **server},
         )
-        self._server_configuration.load_cert_chain(*certificate)
         self.server: Any = None
 
     def connection(self, side: str) -> QuicConnection:
@@ -347,6 +348,14 @@ class World:
         )
 
 
+@functools.cache
+def loaded(certificate: tuple[Path, Path]) -> QuicConfiguration:
+    """Load a certificate and its key once: checking an RSA key takes OpenSSL 40 ms."""
+    configuration = QuicConfiguration(is_client=False)
+    configuration.load_cert_chain(*certificate)
+    return configuration
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Make a certificate for localhost, which signs itself; return it and its key.
@@ -354,32 +363,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     RSA, because its signatures are all of one length, and so are handshakes.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("certificate")
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
+    return qxcerts.self_signed(tmp_path_factory.mktemp("certificate"), key)
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
@@ -427,10 +411,5 @@ def assert_unused(connection: FastConnection) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _aioquic_is_quiet() -> Iterator[None]:
-    """Let aioquic not log every connection that ends, as each here does."""
-    logger = logging.getLogger("quic")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(level)
+def _aioquic_is_quiet(quiet_aioquic: None) -> None:
+    """Connections end here by the hundred."""

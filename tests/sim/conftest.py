@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import qxserve
 from aioquic.quic.configuration import QuicConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Configurations = Callable[..., tuple[QuicConfiguration, QuicConfiguration]]
 
@@ -44,10 +43,5 @@ def configurations(certificate: qxserve.Certificate) -> Configurations:
 
 
 @pytest.fixture(autouse=True)
-def _aioquic_is_quiet() -> Iterator[None]:
-    """Let aioquic not log every connection that ends, as each here does."""
-    logger = logging.getLogger("quic")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(level)
+def _aioquic_is_quiet(quiet_aioquic: None) -> None:
+    """Connections end here by the hundred."""
