@@ -11,6 +11,7 @@ import os
 import sys
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 
@@ -32,13 +33,25 @@ class OptionalBuildExt(build_ext):
                 f"gcc python3-dev libssl-dev) and install quicxdp again.",
                 file=sys.stderr,
             )
-            self.extensions = []
+            # Of both, since the wheel asks the distribution whether it is pure.
+            self.extensions = self.distribution.ext_modules = []
+
+
+class WheelAsBuilt(bdist_wheel):
+    """`bdist_wheel`, whose tag tells what was built, not what was to be built."""
+
+    def run(self) -> None:
+        """Build first; a wheel without the extension then runs anywhere."""
+        if not self.skip_build:
+            self.run_command("build")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
 
 
 if sys.platform == "linux":
     setup(
         cffi_modules=["quicxdp/_native_build.py:ffibuilder"],
-        cmdclass={"build_ext": OptionalBuildExt},
+        cmdclass={"build_ext": OptionalBuildExt, "bdist_wheel": WheelAsBuilt},
     )
 else:
     setup()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,20 @@ asyncio.run(main())
 """
 
 
-def build(work: Path, **env: str) -> subprocess.CompletedProcess[str]:
+# A compiler without complaints, which makes what it is asked for, but empty.
+COMPILER = """#!/bin/sh
+while test $# -gt 0; do
+	test "$1" != -o || : >"$2"
+	shift
+done
+"""
+
+
+def build(work: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Build into *work* as pip does, where the C compiler does not exist."""
-    argv = [sys.executable, "setup.py", "--quiet", "build"]
-    argv += ["--build-base", str(work / "base"), "--build-lib", str(work / "lib")]
+    argv = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(work)]
+    argv += ["build", "--build-base", str(work / "base")]
+    argv += ["--build-lib", str(work / "lib"), *more]
     missing = str(work / "no-such-compiler")
     return subprocess.run(
         argv,
@@ -50,6 +61,17 @@ def build(work: Path, **env: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         env={**os.environ, "CC": missing, **env},
     )
+
+
+def wheel(work: Path, **env: str) -> tuple[str, set[str]]:
+    """Build a wheel; return its name's tags, and what of it is compiled."""
+    options = ("--bdist-dir", str(work / "bdist"), "--dist-dir", str(work / "dist"))
+    built = build(work, "bdist_wheel", *options, **env)
+    assert built.returncode == 0, built.stderr
+    (made,) = (work / "dist").iterdir()
+    _, _, tags = made.stem.split("-", maxsplit=2)
+    with zipfile.ZipFile(made) as archive:
+        return tags, {name for name in archive.namelist() if name.endswith(".so")}
 
 
 @pytest.mark.slow
@@ -84,6 +106,30 @@ def test_a_build_that_must_be_native_fails_without_a_compiler(tmp_path: Path) ->
 
     assert built.returncode != 0
     assert "no-such-compiler" in built.stderr
+
+
+@pytest.mark.slow
+def test_a_wheel_without_the_extension_is_for_every_machine(tmp_path: Path) -> None:
+    """A wheel of Python alone must not claim a platform, nor replace a faster one."""
+    assert wheel(tmp_path, QUICXDP_REQUIRE_NATIVE="") == ("py3-none-any", set())
+
+
+@pytest.mark.slow
+def test_a_wheel_with_the_extension_is_for_all_pythons_of_one_platform(
+    tmp_path: Path,
+) -> None:
+    """One wheel serves Python 3.11 and all after it, but only where its code runs."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text(COMPILER, encoding="utf-8")
+    compiler.chmod(0o755)
+    shared = f"{compiler} -shared"
+
+    tags, compiled = wheel(
+        tmp_path, CC=str(compiler), LDSHARED=shared, QUICXDP_REQUIRE_NATIVE="1"
+    )
+
+    assert tags.startswith("cp311-abi3-linux_")
+    assert compiled == {"quicxdp/_native_ext.abi3.so"}
 
 
 def test_the_version_is_the_same_everywhere() -> None:
