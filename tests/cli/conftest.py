@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Generator
@@ -25,6 +26,7 @@ from quicxdp.cli.h3_state import ServerState
 from quicxdp.cli.responder import Responder
 from quicxdp.cli.static_files import FileRoot
 from quicxdp.config import Io
+from tests.cli.processes import Running, options, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,3 +229,19 @@ def site(tmp_path: Path) -> Path:
     (root / ".hidden").write_text("hidden")
     (root / "out").symlink_to("/etc/passwd")
     return root
+
+
+@pytest.fixture(scope="module")
+def module_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder for the server that all tests of this module share."""
+    root = tmp_path_factory.mktemp("www")
+    (root / "index.html").write_text("<h1>start</h1>\n")
+    (root / "data.bin").write_bytes(os.urandom(3_000_000))
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(pki: Path, module_site: Path) -> Generator[Running]:
+    """Run one server for all tests that only fetch."""
+    with running(str(module_site), "--bench-endpoint", *options(pki)) as started:
+        yield started

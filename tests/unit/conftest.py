@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import qxcerts
 import uvloop
+from aioquic.quic.configuration import QuicConfiguration
 from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
@@ -75,3 +77,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Make a self-signed certificate for localhost; return its file and its key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     return qxcerts.self_signed(tmp_path_factory.mktemp("certificate"), key)
+
+
+@pytest.fixture
+def server_configuration(certificate: tuple[Path, Path]) -> QuicConfiguration:
+    """Return what a server needs."""
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["test"])
+    configuration.load_cert_chain(*certificate)
+    return configuration
+
+
+def client_configuration() -> QuicConfiguration:
+    """Return what a client needs; the certificate is not the point here."""
+    return QuicConfiguration(
+        is_client=True, alpn_protocols=["test"], verify_mode=ssl.CERT_NONE
+    )
