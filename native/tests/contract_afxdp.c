@@ -24,47 +24,28 @@ static int open_at(int side, struct qx_datapath **out, struct qx_config *cfg, ch
 	return err;
 }
 
-static void close_both(struct contract_pair *pair)
+static int open_hub(struct qx_datapath **out, struct qx_config *cfg, char *why)
 {
-	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
-		qx_close(pair->clients[i]);
-	qx_close(pair->hub);
+	return open_at(NETNS_B, out, cfg, why);
 }
+
+static int open_client(struct qx_datapath **out, struct qx_config *cfg, char *why)
+{
+	return open_at(NETNS_A, out, cfg, why);
+}
+
+static const struct contract_place cable = {
+	.hub_last = 2,
+	.client_last = 1,
+	.addr = netns_addr,
+	.open_hub = open_hub,
+	.open_client = open_client,
+};
 
 static int open_both(struct contract_pair *pair, const struct contract_options *options,
 		     char *why)
 {
-	struct qx_config cfg = {
-		.local = netns_addr(options->family, 2, 0),
-		.socket_fd = -1,
-		.flags = options->flags,
-		.rx_frame_cnt = options->rx_frame_cnt,
-		.tx_frame_cnt = options->tx_frame_cnt,
-	};
-	struct qx_addr local;
-	int err;
-
-	if (options->wildcard)
-		cfg.local = (struct qx_addr){.family = options->family};
-	err = open_at(NETNS_B, &pair->hub, &cfg, why);
-	if (err)
-		return err;
-	qx_local(pair->hub, &local);
-	for (uint8_t i = 0; i < CONTRACT_HUB_ADDRESS_MAX; i++)
-		pair->hub_addr[i] = netns_addr(options->family, (uint8_t)(2 + i), local.port);
-
-	cfg.local = netns_addr(options->family, 1, 0);
-	if (options->connected)
-		cfg.remote = pair->hub_addr[0];
-	for (uint32_t i = 0; i < options->client_cnt; i++) {
-		err = open_at(NETNS_A, &pair->clients[i], &cfg, why);
-		if (err) {
-			close_both(pair);
-			return err;
-		}
-		qx_local(pair->clients[i], &pair->client_addr[i]);
-	}
-	return 0;
+	return contract_open(&cable, pair, options, why);
 }
 
 static int open_config(struct contract_pair *pair, struct qx_datapath **out,
@@ -84,7 +65,7 @@ static const struct contract_backend afxdp_backend = {
 	.payload_max_v6 = MTU_BYTES - 40 - 8,
 	.setup = netns_open,
 	.open = open_both,
-	.close = close_both,
+	.close = contract_close,
 	.open_config = open_config,
 	.pump = contract_poll,
 	.now = contract_monotonic,

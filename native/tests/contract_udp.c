@@ -37,45 +37,23 @@ static struct qx_addr loopback(uint8_t family, uint8_t last, uint16_t port)
 	return a;
 }
 
-static void close_udp(struct contract_pair *pair)
+static int open_one(struct qx_datapath **out, struct qx_config *cfg, char *why)
 {
-	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
-		qx_close(pair->clients[i]);
-	qx_close(pair->hub);
+	return qx_open(out, cfg, why);
 }
+
+static const struct contract_place localhost = {
+	.hub_last = 1,
+	.client_last = 1,
+	.addr = loopback,
+	.open_hub = open_one,
+	.open_client = open_one,
+};
 
 static int open_udp(struct contract_pair *pair, const struct contract_options *options,
 		    char *why)
 {
-	struct qx_config cfg = {
-		.local = loopback(options->family, 1, 0),
-		.socket_fd = -1,
-		.flags = options->flags,
-		.rx_frame_cnt = options->rx_frame_cnt,
-		.tx_frame_cnt = options->tx_frame_cnt,
-	};
-	struct qx_addr local;
-	int err;
-
-	if (options->wildcard)
-		cfg.local = (struct qx_addr){.family = options->family};
-	if ((err = qx_open(&pair->hub, &cfg, why)) < 0)
-		return err;
-	qx_local(pair->hub, &local);
-	pair->hub_addr[0] = loopback(options->family, 1, local.port);
-	pair->hub_addr[1] = loopback(options->family, 2, local.port);
-
-	cfg.local = loopback(options->family, 1, 0);
-	if (options->connected)
-		cfg.remote = pair->hub_addr[0];
-	for (uint32_t i = 0; i < options->client_cnt; i++) {
-		if ((err = qx_open(&pair->clients[i], &cfg, why)) < 0) {
-			close_udp(pair);
-			return err;
-		}
-		qx_local(pair->clients[i], &pair->client_addr[i]);
-	}
-	return 0;
+	return contract_open(&localhost, pair, options, why);
 }
 
 static int open_config(struct contract_pair *pair, struct qx_datapath **out,
@@ -93,7 +71,7 @@ static const struct contract_backend udp_backend = {
 	.payload_max_v6 = MTU_BYTES - 40 - 8,
 	.setup = setup,
 	.open = open_udp,
-	.close = close_udp,
+	.close = contract_close,
 	.open_config = open_config,
 	.pump = contract_poll,
 	.now = contract_monotonic,
