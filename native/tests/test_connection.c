@@ -49,6 +49,7 @@ static void transfer_over(uint32_t loss_ppm, uint32_t dup_ppm, uint32_t reorder_
 			  uint64_t bytes, uint64_t for_ns)
 {
 	static const uint64_t from_client[] = {0, 4, 2, 6}, from_server[] = {1, 3};
+	uint64_t packets;
 
 	net.loss_ppm = loss_ppm;
 	net.dup_ppm = dup_ppm;
@@ -63,6 +64,10 @@ static void transfer_over(uint32_t loss_ppm, uint32_t dup_ppm, uint32_t reorder_
 	for (uint32_t i = 0; i < 2; i++)
 		check_received(CLIENT, from_server[i], bytes);
 	pair_check_quiet();
+	/* And so it stays: ACKs of ACKs, and PINGs for them, must come to an end. */
+	packets = pair_stats(CLIENT).tx_packets + pair_stats(SERVER).tx_packets;
+	pair_run(10 * S_NS);
+	T_EQ(pair_stats(CLIENT).tx_packets + pair_stats(SERVER).tx_packets, packets);
 }
 
 static void losses_are_repaired(void)

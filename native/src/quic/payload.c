@@ -99,8 +99,14 @@ static void write_data(struct qx_conn *c, struct payload *p)
  * numbers for ever: once per round trip one asks to be (RFC 9000 section 13.2.4). */
 static void ask_for_ack(const struct qx_conn *c, struct payload *p)
 {
+	struct range named[ACK_RANGES_MANY];
+
 	if (p->at == p->start || p->flags & SENT_ELICITING || room(p) == 0 ||
-	    c->recovery.sent.eliciting_cnt > 0 || c->ack.received.cnt < ACK_RANGES_MANY)
+	    c->recovery.sent.eliciting_cnt > 0)
+		return;
+	/* Not those that are only remembered: their number does not fall, and two sides that
+	 * have had losses would ask each other for ever. */
+	if (ack_ranges(&c->ack, named, ACK_RANGES_MANY) < ACK_RANGES_MANY)
 		return;
 	*p->at++ = FRAME_PING;
 	p->flags |= SENT_ELICITING | SENT_IN_FLIGHT;
