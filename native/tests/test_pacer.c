@@ -139,6 +139,23 @@ static void extreme_rates_neither_overflow_nor_stop(void)
 	T_EQ(pacer_room(&p, 3 * s), 1);
 }
 
+/* At 8 Gbit/s a datagram takes 1.2 us, and a timer for each would be all that is done. */
+static void a_timer_waits_for_more_than_one_datagram(void)
+{
+	struct pacer p;
+
+	pacer_init(&p, BURST);
+	pacer_set_rate(&p, 800000, ms, s);
+	T_EQ(p.rate_bytes_per_s, 1000000000);
+	pacer_sent(&p, pacer_room(&p, s));
+	T_EQ(pacer_next_ns(&p, DATAGRAM, s), s + 1200);
+	T_EQ(pacer_wake_ns(&p, DATAGRAM, s), s + ms / 2);
+	/* Where a datagram takes longer, it is what is waited for. */
+	p = megabyte(s);
+	pacer_sent(&p, BURST);
+	T_EQ(pacer_wake_ns(&p, DATAGRAM, s), s + 1200000);
+}
+
 static const struct t_case cases[] = {
 	{"does not pace before a rate is known", does_not_pace_before_a_rate_is_known},
 	{"fills at five quarters of the window per RTT",
@@ -155,5 +172,7 @@ static const struct t_case cases[] = {
 	 more_than_the_bucket_waits_for_a_full_one},
 	{"time that steps back changes nothing", time_that_steps_back_changes_nothing},
 	{"extreme rates neither overflow nor stop", extreme_rates_neither_overflow_nor_stop},
+	{"a timer waits for more than one datagram",
+	 a_timer_waits_for_more_than_one_datagram},
 };
 T_MAIN(cases)

@@ -6,6 +6,7 @@ static const uint64_t ns_per_s = 1000000000;
 enum {
 	RTT_MIN_NS = 1000,
 	IDLE_MAX_S = 1 << 20,
+	WAKES_PER_S = 2000
 };
 
 /* So that a second's worth in billionths of a byte fits in 64 bits; 80 Gbit/s is not paced
@@ -87,4 +88,11 @@ uint64_t pacer_next_ns(const struct pacer *p, uint64_t bytes, uint64_t now_ns)
 	 * bucket is too small for the product to overflow. */
 	missing_nano = (bytes - later.tokens_bytes) * ns_per_s - later.tokens_nano;
 	return now_ns + (missing_nano + p->rate_bytes_per_s - 1) / p->rate_bytes_per_s;
+}
+
+uint64_t pacer_wake_ns(const struct pacer *p, uint64_t bytes, uint64_t now_ns)
+{
+	const uint64_t batch_bytes = p->rate_bytes_per_s / WAKES_PER_S;
+
+	return pacer_next_ns(p, batch_bytes > bytes ? batch_bytes : bytes, now_ns);
 }

@@ -31,5 +31,9 @@ void pacer_sent(struct pacer *p, uint64_t bytes);
 /* pacer_next_ns is when bytes will have room; now_ns if already.  More than the bucket
  * holds counts as what it holds. */
 uint64_t pacer_next_ns(const struct pacer *p, uint64_t bytes, uint64_t now_ns);
+/* pacer_wake_ns is when it pays to send again: there is room for what the rate gives in half
+ * a millisecond, or for bytes if that is more.  A timer for each datagram would cost more
+ * than the datagram. */
+uint64_t pacer_wake_ns(const struct pacer *p, uint64_t bytes, uint64_t now_ns);
 
 #endif

@@ -62,7 +62,7 @@ uint64_t conn_deadline(const struct qx_conn *c)
 	if (c->keys[QX_EPOCH_ONE_RTT][1] && budget_has(c, ACK_ROOM_BYTES))
 		at_ns = earlier(at_ns, c->ack.deadline_ns);
 	if (c->wait == WAIT_PACER)
-		at_ns = earlier(at_ns, pacer_next_ns(&r->pacer, c->datagram_bytes,
+		at_ns = earlier(at_ns, pacer_wake_ns(&r->pacer, c->datagram_bytes,
 						     r->pacer.updated_ns));
 	return at_ns;
 }
