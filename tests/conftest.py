@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 import quicxdp
 from quicxdp.datapath import Datapath, open_datapaths
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 NO_SKIPS = os.environ.get("QUICXDP_NO_SKIPS") == "1"
+
+# Hypothesis: the same examples every time, so that a change is judged by what it changes.
+# QUICXDP_NEW_EXAMPLES=1 looks for new ones.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("new", print_blob=True)
+settings.load_profile("new" if os.environ.get("QUICXDP_NEW_EXAMPLES") == "1" else "same")
 
 
 def pytest_configure() -> None:
