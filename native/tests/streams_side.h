@@ -198,7 +198,8 @@ static inline uint64_t side_frame(struct side *side, const struct got_frame *f, 
 	case FRAME_RESET_STREAM:
 		return streams_on_reset(s, st, f->fields[1], f->fields[2]);
 	case FRAME_STOP_SENDING:
-		*stopped = streams_on_stop(s, st, f->fields[1]);
+		streams_on_stop(s, st, f->fields[1]);
+		*stopped = true;
 		return 0;
 	case FRAME_MAX_STREAM_DATA:
 		streams_on_max_stream_data(s, st, f->fields[1]);

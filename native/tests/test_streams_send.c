@@ -254,6 +254,30 @@ static void lost_data_goes_while_the_connection_is_blocked(void)
 	side_close(&me);
 }
 
+/* An end without data takes its turn among streams with data, as with aioquic: it neither
+ * overtakes what was written before it nor waits for more than one frame of each. */
+static void an_end_alone_takes_its_turn(void)
+{
+	begin(side_limits);
+	put(4, 10, false);
+	write_packet(PACKET_BYTES, true);
+	put(0, 2000, false);
+	put(4, 0, true);
+	put(8, 5, false);
+	T_EQ(write_packet(PACKET_BYTES, true), 1);
+	expect_stream(0, 0, 0, PACKET_BYTES - 4, false);
+	T_EQ(write_packet(PACKET_BYTES, true), 3);
+	expect_stream(0, 4, 10, 0, true);
+	expect_stream(1, 8, 0, 5, false);
+	T_EQ(frames[2].fields[0], 0);
+	side_fate(&me, 2, false); /* a lost end is resent before anything new */
+	put(12, 10, false);
+	T_CHECK(write_packet(PACKET_BYTES, true) >= 4);
+	expect_stream(0, 4, 10, 0, true);
+	T_EQ(frames[frame_cnt - 1].fields[0], 12);
+	side_close(&me);
+}
+
 /* A packet that was written and never sent is lost, to the last frame. */
 static void all_that_a_packet_carried_goes_again(void)
 {
@@ -286,6 +310,7 @@ static const struct t_case cases[] = {
 	{"idle and blocked streams are in no list", idle_and_blocked_streams_are_in_no_list},
 	{"lost data goes while the connection is blocked",
 	 lost_data_goes_while_the_connection_is_blocked},
+	{"an end alone takes its turn", an_end_alone_takes_its_turn},
 	{"all that a packet carried goes again", all_that_a_packet_carried_goes_again},
 };
 T_MAIN(cases)

@@ -47,14 +47,8 @@ LEFT_OUT: Final = {
         "aioquic assumes the largest size for each ACK range; the engine's ACK frames "
         "hold as many ranges as fit"
     ),
-    f"{TIMELINE}::test_send_fin_without_data_after_full_packet": (
-        "the engine sends the end of a stream, which needs no credit, ahead of new data"
-    ),
     f"{CONNECTION}::test_send_max_data_blocked_by_cc": (
         "the engine's window does not grow while it is not used (RFC 9002 section 7.8)"
-    ),
-    f"{CONNECTION}::test_handle_stop_sending_frame": (
-        "expects an event for each STOP_SENDING frame; the engine tells once per stream"
     ),
     f"{CONNECTION}::test_send_max_stream_data_retransmit": (
         "expects windows to double when half of them has come; the engine's follow what "

@@ -118,6 +118,8 @@ SCRIPTS: Final[dict[str, list[bytes]]] = {
     "reset of a stream of ours": [reset(1, 7, 0)],
     "stop": [stream(0, b"abc") + stop(0, 9)],
     "stop of a new stream": [stop(0, 9)],
+    "stop twice, of another code": [stop(0, 9), stop(0, 10) + stop(0, 11)],
+    "stop, data and the end": [stop(0, 9), stream(0, b"abc", fin=True), stop(0, 9)],
     "stop of a stream we only receive on": [stop(2, 9)],
     "stop of a stream of ours that is not": [stop(1, 9)],
     "credit": [v(0x10) + v(5000), v(0x10) + v(1), v(0x12) + v(500), v(0x13) + v(1)],

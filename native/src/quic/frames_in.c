@@ -143,8 +143,9 @@ static uint64_t on_stop(struct frame_in *f)
 	if (f->r.failed)
 		return truncated(f);
 	code = find_stream(f, id, false, &st);
-	if (code || !st || !streams_on_stop(&f->c->streams, st, stop))
+	if (code || !st)
 		return code;
+	streams_on_stop(&f->c->streams, st, stop);
 	ev = engine_event(f->c->engine, f->c, QX_EV_STOP_SENDING);
 	ev->stream_id = id;
 	ev->value = stop;

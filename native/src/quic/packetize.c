@@ -71,7 +71,8 @@ uint32_t conn_want_packets(const struct qx_conn *c, uint64_t now_ns, uint32_t ma
 
 	if (c->failed || conn_send_epoch(c) < 0 || !conn_wants(c, now_ns))
 		return 0;
-	cnt = c->streams.resend.head ? max : c->streams.unsent_bytes / size;
+	cnt = c->streams.resend.head || c->streams.fins.head ? max
+							     : c->streams.unsent_bytes / size;
 	cnt += c->datagrams.bytes / size + 2;
 	window = recovery_window(&c->recovery) / size + 1;
 	if (cnt > window)

@@ -5,10 +5,10 @@
  * a number says how many the peer has opened, and a set which are over.  That set needs at
  * most one range per stream still open, which MAX_STREAMS bounds.
  *
- * Sending: round robin over streams with lost data, then over streams with new data; control
- * frames first.  A stream is in a list only while it has something that could be sent, and
- * the list of new data is not looked at while connection flow control is closed: a packet
- * costs the frames in it, however many streams there are.
+ * Sending: round robin over streams with lost data, then over streams with new data or their
+ * end; control frames first.  A stream is in a list only while it has something that could be
+ * sent, and the list of new data is not looked at while connection flow control is closed,
+ * which ends do not need: a packet costs the frames in it, however many streams there are.
  *
  * Receiving: streams with news are on a list until streams_news has told them.  Memory of what
  * it told stays until streams_settle, whatever becomes of the stream meanwhile.
@@ -44,8 +44,9 @@ void stream_memory_free(struct stream_memory *m);
 
 enum stream_list {
 	LIST_NONE = 0,
-	LIST_RESEND,  /* lost data, or a FIN alone: needs no credit */
+	LIST_RESEND,  /* lost data, or a lost FIN */
 	LIST_NEW,     /* new data, and stream credit for it */
+	LIST_FIN,     /* a FIN without data: needs no credit */
 	LIST_LIMITED, /* ours, beyond the peer's MAX_STREAMS */
 	LIST_CNT
 };
@@ -72,10 +73,10 @@ struct stream {
 	bool is_over;            /* waiting to be reaped */
 	bool dead;               /* reaped, and waiting for streams_settle */
 	bool want_max_data;      /* MAX_STREAM_DATA is due */
-	bool stop_told;          /* a STOP_SENDING of the peer has been told */
 	struct send_stream send; /* unused half: see has_send, has_recv */
 	struct recv_stream recv;
 	struct stream_link links[LINK_CNT];
+	uint64_t turn; /* of LIST_NEW and LIST_FIN together: the least is the next */
 	struct stream *next_hash;
 	struct stream *next_news; /* or among those that are over */
 	struct stream *next_touched;
@@ -129,7 +130,8 @@ struct streams {
 	uint32_t stream_cnt;
 	uint64_t hash_odd;
 	struct stream_queue all; /* in the order of opening */
-	struct stream_queue resend, fresh, control;
+	struct stream_queue resend, fresh, fins, control;
+	uint64_t next_turn;
 	struct stream_queue news, over;
 	struct stream *touched;
 	struct stream_limits limits[KIND_CNT];
@@ -169,9 +171,9 @@ uint64_t streams_on_data(struct streams *s, struct stream *st, uint64_t off,
 			 const uint8_t *data, uint32_t len_bytes, bool fin);
 uint64_t streams_on_reset(struct streams *s, struct stream *st, uint64_t code,
 			  uint64_t final_size);
-/* streams_on_stop resets our half in answer (RFC 9000 section 3.5).  Returns true if the
- * application should hear of it: once per stream. */
-bool streams_on_stop(struct streams *s, struct stream *st, uint64_t code);
+/* streams_on_stop resets our half in answer (RFC 9000 section 3.5).  The application hears of
+ * each such frame, as from aioquic. */
+void streams_on_stop(struct streams *s, struct stream *st, uint64_t code);
 void streams_on_max_data(struct streams *s, uint64_t limit);
 void streams_on_max_stream_data(struct streams *s, struct stream *st, uint64_t limit);
 uint64_t streams_on_max_streams(struct streams *s, uint32_t kind, uint64_t limit);

@@ -13,6 +13,8 @@ static struct stream_queue *queue_of(struct streams *s, const struct stream *st,
 		return &s->resend;
 	case LIST_NEW:
 		return &s->fresh;
+	case LIST_FIN:
+		return &s->fins;
 	case LIST_LIMITED:
 		return &s->limits[id_kind(st->id)].limited;
 	default:
@@ -30,8 +32,10 @@ static uint8_t list_for(const struct streams *s, const struct stream *st)
 		return LIST_LIMITED;
 	if (!st->has_send || send_stream_is_reset(send))
 		return LIST_NONE;
-	if (send->resend.cnt > 0 || (send->fin_pending && send->next == send->written))
+	if (send->resend.cnt > 0)
 		return LIST_RESEND;
+	if (send->fin_pending && send->next == send->written)
+		return send->state == SEND_OPEN ? LIST_FIN : LIST_RESEND;
 	if (send->next < send->written && send->next < send->limit)
 		return LIST_NEW;
 	return LIST_NONE;
@@ -73,12 +77,15 @@ void streams_requeue(struct streams *s, struct stream *st)
 {
 	const uint8_t list = list_for(s, st);
 
-	if (list != st->list)
-		put(s, st, list);
+	if (list == st->list)
+		return;
+	put(s, st, list);
+	st->turn = s->next_turn++;
 }
 
 void streams_rotate(struct streams *s, struct stream *st)
 {
+	st->turn = s->next_turn++;
 	/* A lone stream is its own successor. */
 	if (st->links[LINK_SEND].next || st->links[LINK_SEND].prev)
 		put(s, st, st->list);

@@ -130,13 +130,9 @@ bool streams_reset_send(struct streams *s, struct stream *st, uint64_t code)
 	return true;
 }
 
-bool streams_on_stop(struct streams *s, struct stream *st, uint64_t code)
+void streams_on_stop(struct streams *s, struct stream *st, uint64_t code)
 {
-	const bool tell = !st->stop_told && !send_stream_over(&st->send);
-
-	streams_reset_send(s, st, code);
-	st->stop_told = true;
-	return tell;
+	streams_reset_send(s, st, code); /* or it is too late: nothing is left to stop */
 }
 
 void streams_raise(struct streams *s, struct stream *st, uint64_t limit)

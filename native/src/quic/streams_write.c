@@ -222,15 +222,24 @@ static bool write_data(struct streams *s, struct packet_room *r, struct stream *
 	return true;
 }
 
+/* Whose turn it is, of streams with new data and of those with nothing but their end. */
+static struct stream *next_in_turn(const struct streams *s)
+{
+	struct stream *data = connection_room(s) > 0 ? s->fresh.head : NULL;
+	struct stream *end = s->fins.head;
+
+	if (!data || !end)
+		return data ? data : end;
+	return data->turn < end->turn ? data : end;
+}
+
 static bool write_streams(struct streams *s, struct packet_room *r)
 {
 	bool is_first = true;
 
 	for (;;) {
-		struct stream *st = s->resend.head;
+		struct stream *st = s->resend.head ? s->resend.head : next_in_turn(s);
 
-		if (!st && connection_room(s) > 0)
-			st = s->fresh.head;
 		if (!st)
 			return true;
 		if (!write_data(s, r, st, is_first))
@@ -255,7 +264,8 @@ uint8_t *streams_write_frames(struct streams *s, struct sent *sent, struct sent_
 
 bool streams_have_work(const struct streams *s, bool handshake_complete)
 {
-	if (s->control.head || s->resend.head || (s->fresh.head && connection_room(s) > 0))
+	if (s->control.head || s->resend.head || s->fins.head ||
+	    (s->fresh.head && connection_room(s) > 0))
 		return true;
 	if (!handshake_complete)
 		return false;
