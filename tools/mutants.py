@@ -58,6 +58,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "key updates of version 1 have another label": Mutant(
         "protect_keys.c", '"tls13 quic ku"', '"tls13 quic kv"', "test_keys.py"
     ),
+    "a generation of keys left out is not looked for": Mutant(
+        "keys.c",
+        "protect_expect_skip(c->keys[QX_EPOCH_ONE_RTT][0]);",
+        ";",
+        "test_keys.py",
+    ),
     "connection flow control is not checked": Mutant(
         "streams_recv.c",
         "return flow_received(&st->recv.flow, more) && flow_received(&s->flow, more);",

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "pair.h"
+#include "protect_keys.h"
 
 /* ---- Keys ---- */
 
@@ -103,6 +104,68 @@ static void old_keys_are_kept_for_three_ptos(void)
 	pair_end();
 }
 
+/* RFC 9001 section 6.6: a peer that answers no update cannot make us use a key up.  The
+ * connection ends while there are packets left to say so. */
+static void a_key_is_never_used_up(void)
+{
+	struct protect_half *half;
+	uint8_t header[1 + CID_BYTES + 2] = {0x40}, out[64];
+	uint64_t pn, limit;
+
+	pair_start(NULL);
+	pair_write(CLIENT, 0, 0, 10, false, false);
+	pair_run(S_NS);
+	half = sides[CLIENT].c->keys[QX_EPOCH_ONE_RTT][1];
+	limit = protect_seal_limit(half);
+	/* Three quarters of the way an update begins by itself. */
+	half->sealed_cnt = limit - limit / 4;
+	pair_write(CLIENT, 0, 10, 10, false, false);
+	pair_run(S_NS);
+	T_EQ(sides[CLIENT].key_updates, 1);
+	T_CHECK(protect_sealed_cnt(half) < 10);
+
+	net.cut[SERVER] = true;
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 0);
+	half->sealed_cnt = limit - 66;
+	for (uint32_t i = 2; i < 10; i++) {
+		pair_write(CLIENT, 0, 10 * i, 10, false, false);
+		pair_flush(CLIENT);
+	}
+	T_EQ(sides[CLIENT].error_code, ERR_AEAD_LIMIT);
+	T_EQ(protect_sealed_cnt(half), limit - 64);
+	memcpy(header + 1, pair_cid[SERVER], CID_BYTES);
+	for (uint32_t i = 0; i < 64; i++)
+		T_CHECK(qx_conn_seal_foreign(sides[CLIENT].c, header, sizeof(header),
+					     (const uint8_t[]){0x1c, 0x0f, 0, 0}, 4, out,
+					     &pn) > 0);
+	T_EQ(qx_conn_seal_foreign(sides[CLIENT].c, header, sizeof(header),
+				  (const uint8_t[]){0x1c, 0x0f, 0, 0}, 4, out, &pn),
+	     -EKEYEXPIRED);
+	pair_end();
+}
+
+/* Both sides at once, again and again: whoever is ahead, the other follows. */
+static void updates_of_both_sides_cross(void)
+{
+	pair_start(NULL);
+	for (uint32_t i = 0; i < 40; i++) {
+		for (uint32_t s = 0; s < 2; s++) {
+			qx_conn_update_key(sides[s].c, now_ns);
+			pair_write(s, s, i * 3000, 3000, false, false);
+			pair_flush(s);
+		}
+		pair_run((1 + i % 7) * 5 * MS_NS);
+	}
+	pair_run(S_NS);
+	T_EQ(pair_stream(SERVER, 0)->bytes, 120000);
+	T_EQ(pair_stream(CLIENT, 1)->bytes, 120000);
+	T_EQ(sides[CLIENT].key_updates, sides[SERVER].key_updates);
+	T_CHECK(sides[CLIENT].key_updates > 10);
+	T_EQ(pair_stats(CLIENT).undecryptable + pair_stats(SERVER).undecryptable, 0);
+	pair_check_quiet();
+	pair_end();
+}
+
 static void without_keys_nothing_is_sent_and_nothing_opened(void)
 {
 	uint8_t packet[100] = {0x40};
@@ -189,6 +252,8 @@ static const struct t_case cases[] = {
 	{"updates survive losses and reordering", updates_survive_losses_and_reordering},
 	{"an update waits until it is allowed", an_update_waits_until_it_is_allowed},
 	{"old keys are kept for three PTOs", old_keys_are_kept_for_three_ptos},
+	{"a key is never used up", a_key_is_never_used_up},
+	{"updates of both sides cross", updates_of_both_sides_cross},
 	{"without keys nothing is sent and nothing opened",
 	 without_keys_nothing_is_sent_and_nothing_opened},
 	{"after teardown nothing happens", after_teardown_nothing_happens},

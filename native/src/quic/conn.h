@@ -106,9 +106,9 @@ struct qx_conn {
 	uint64_t spin_next_pn;
 
 	/* Key updates (RFC 9001 section 6) */
-	bool update_wanted;    /* as soon as it is allowed */
-	bool peer_update_open; /* no ACK of ours has answered it yet */
-	uint64_t peer_update_pn;
+	bool update_wanted;         /* as soon as it is allowed */
+	uint32_t peer_updates_open; /* that no ACK of ours has answered yet */
+	uint64_t peer_update_pn;    /* of the last of them */
 	uint64_t phase_start_pn;    /* first number sealed in this phase */
 	uint64_t old_keys_until_ns; /* QX_NEVER_NS: none are kept */
 
@@ -184,8 +184,9 @@ static inline int conn_send_epoch(const struct qx_conn *c)
 void conn_free_keys(struct qx_conn *c);
 /* conn_keys_opened follows a packet that was opened; a transport error code or 0. */
 uint64_t conn_keys_opened(struct qx_conn *c, const struct protect_opened *o, uint64_t now_ns);
-/* conn_keys_tend begins the update that is wanted, or due because of the AEAD's limit. */
-void conn_keys_tend(struct qx_conn *c);
+/* conn_keys_tend begins the update that is wanted, or due because of the AEAD's limit; false:
+ * the peer lets none happen, and the keys are nearly used up. */
+bool conn_keys_tend(struct qx_conn *c);
 
 /* ---- packetize.c, payload.c ---- */
 

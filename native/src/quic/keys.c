@@ -4,7 +4,13 @@
 #include "engine.h"
 
 enum {
-	OLD_KEYS_PTOS = 3 /* section 6.5 */
+	OLD_KEYS_PTOS = 3, /* section 6.5 */
+	/* Updates of the peer's that no ACK of ours has answered.  Section 6.2 lets us refuse
+	 * the second; aioquic does not wait, and a few are followed without harm. */
+	PEER_UPDATES_OPEN_MAX = 8,
+	/* Packets that the keys may still seal when everything but a close has to end: close
+	 * and probes of paths, a few times each (section 6.6). */
+	SEALS_FOR_CLOSE = 64
 };
 
 void conn_free_keys(struct qx_conn *c)
@@ -34,7 +40,7 @@ int qx_conn_set_secret(struct qx_conn *c, uint32_t epoch, uint32_t sending,
 		/* Section 4.9.3: no more 0-RTT packets from here on. */
 		qx_conn_teardown(c, QX_EPOCH_ZERO_RTT, 1);
 		c->one_rtt_start_pn = c->phase_start_pn = c->recovery.sent.next;
-		c->peer_update_open = false;
+		c->peer_updates_open = 0;
 	}
 	engine_dirty(c);
 	return 0;
@@ -74,6 +80,8 @@ static int update_sending(struct qx_conn *c, bool by_peer)
 
 	if (err < 0)
 		return err;
+	if (!by_peer)
+		protect_expect_skip(c->keys[QX_EPOCH_ONE_RTT][0]);
 	c->phase_start_pn = c->recovery.sent.next;
 	c->update_wanted = false;
 	c->stats.key_updates++;
@@ -109,16 +117,17 @@ int qx_conn_update_key(struct qx_conn *c, uint64_t now_ns)
 	return err < 0 ? err : 0;
 }
 
-void conn_keys_tend(struct qx_conn *c)
+bool conn_keys_tend(struct qx_conn *c)
 {
 	const struct protect_half *half = c->keys[QX_EPOCH_ONE_RTT][1];
 	const uint64_t limit = protect_seal_limit(half);
 
 	/* Early enough for the peer's answer to our last update to arrive first. */
 	if (!c->update_wanted && protect_sealed_cnt(half) < limit - limit / 4)
-		return;
+		return true;
 	if (may_update(c))
 		update_sending(c, false);
+	return protect_sealed_cnt(half) < limit - SEALS_FOR_CLOSE;
 }
 
 uint64_t conn_keys_opened(struct qx_conn *c, const struct protect_opened *o, uint64_t now_ns)
@@ -133,10 +142,9 @@ uint64_t conn_keys_opened(struct qx_conn *c, const struct protect_opened *o, uin
 	/* The answer to an update of ours, or one that the peer began. */
 	if (!sending || protect_phase(sending) == protect_phase(receiving))
 		return 0;
-	/* Section 6.2: its last update has not been acknowledged yet. */
-	if (c->peer_update_open)
+	if (c->peer_updates_open == PEER_UPDATES_OPEN_MAX)
 		return ERR_KEY_UPDATE;
-	c->peer_update_open = true;
+	c->peer_updates_open++;
 	c->peer_update_pn = o->pn;
 	return update_sending(c, true) < 0 ? ERR_INTERNAL : 0;
 }

@@ -218,8 +218,10 @@ uint32_t conn_build_packet(struct qx_conn *c, uint8_t *out, uint32_t room_bytes,
 	c->wait = WAIT_NOTHING;
 	if (epoch < 0 || c->failed || !conn_wants(c, now_ns))
 		return 0;
-	if (!p.zero_rtt)
-		conn_keys_tend(c);
+	if (!p.zero_rtt && !conn_keys_tend(c)) {
+		conn_fail(c, ERR_AEAD_LIMIT, FRAME_TYPE_NONE, "AEAD limit reached");
+		return 0;
+	}
 	c->wait = (uint8_t)admit(c, epoch, head + PROTECT_TAG_BYTES, &room_bytes,
 				 &p.data_allowed, now_ns);
 	if (c->wait != WAIT_NOTHING)

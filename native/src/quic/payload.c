@@ -31,7 +31,7 @@ static void write_ack(struct qx_conn *c, struct payload *p, uint64_t now_ns)
 	/* Without memory for it, the peer is only told the same numbers once more. */
 	(void)sent_add(&c->recovery.sent, p->sent, &item);
 	if (c->ack.largest >= c->peer_update_pn)
-		c->peer_update_open = false;
+		c->peer_updates_open = 0;
 }
 
 static void write_control(struct qx_conn *c, struct payload *p, struct frame_queue *q)

@@ -64,6 +64,7 @@ void protect_close(struct protect_half *h)
 		return;
 	generation_close(&h->now);
 	generation_close(&h->next);
+	generation_close(&h->after);
 	generation_close(&h->old);
 	EVP_CIPHER_CTX_free(h->hp);
 	OPENSSL_cleanse(h, sizeof(*h));
@@ -225,7 +226,7 @@ static int accept_packet(struct protect_half *h, const struct generation *g, uin
 {
 	out->pn = pn;
 	out->old_phase = g == &h->old;
-	out->updated = g == &h->next;
+	out->updated = g == &h->next || g == &h->after;
 	if (out->old_phase) {
 		raise_to(&h->older_last_pn, pn);
 		return 0;
@@ -233,6 +234,8 @@ static int accept_packet(struct protect_half *h, const struct generation *g, uin
 	if (out->updated) {
 		if (h->last_pn != PROTECT_NO_PN && pn <= h->last_pn)
 			return -EPROTO;
+		if (g == &h->after)
+			protect_update(h); /* to keys that the peer never used */
 		protect_update(h);
 	} else if (h->older_last_pn != PROTECT_NO_PN && pn <= h->older_last_pn) {
 		return -EPROTO;
@@ -243,12 +246,26 @@ static int accept_packet(struct protect_half *h, const struct generation *g, uin
 	return 0;
 }
 
+/* What g did not open may be of the generation that protect_expect_skip is about. */
+static bool opens_after(struct protect_half *h, struct generation *g, uint8_t *packet,
+			const struct protect_opened *o, uint64_t pn)
+{
+	const uint32_t phase = (packet[0] & KEY_PHASE_BIT) != 0;
+
+	if (!h->after.ready)
+		return false;
+	/* Both AEADs xor with a key stream: once more, and the packet is as it was. */
+	(void)aead_open(g, packet, o->header_len_bytes, o->payload_len_bytes, pn);
+	return aead_open(&h->after, packet, o->header_len_bytes, o->payload_len_bytes, pn) &&
+	       phase == h->phase;
+}
+
 int protect_open_packet(struct protect_half *h, uint8_t *packet, uint32_t len_bytes,
 			uint32_t pn_off_bytes, uint64_t expected_pn,
 			struct protect_opened *out)
 {
 	uint8_t mask[PROTECT_SAMPLE_BYTES];
-	uint32_t pn_len_bytes, header_len_bytes, payload_len_bytes;
+	uint32_t pn_len_bytes;
 	struct generation *g;
 	uint64_t pn = 0;
 	uint8_t *pn_at;
@@ -268,17 +285,17 @@ int protect_open_packet(struct protect_half *h, uint8_t *packet, uint32_t len_by
 		pn = pn << 8 | pn_at[i];
 	}
 	pn = decode_pn(expected_pn, pn, pn_len_bytes);
-	header_len_bytes = pn_off_bytes + pn_len_bytes;
-	payload_len_bytes = len_bytes - header_len_bytes - PROTECT_TAG_BYTES;
+	out->header_len_bytes = pn_off_bytes + pn_len_bytes;
+	out->payload_len_bytes = len_bytes - out->header_len_bytes - PROTECT_TAG_BYTES;
 	g = keys_for(h, (packet[0] & KEY_PHASE_BIT) != 0, pn);
-	if (!g || pn > QX_VARINT_MAX ||
-	    !aead_open(g, packet, header_len_bytes, payload_len_bytes, pn)) {
-		h->failed_cnt++;
-		return -EBADMSG;
+	if (g && pn <= QX_VARINT_MAX) {
+		if (aead_open(g, packet, out->header_len_bytes, out->payload_len_bytes, pn))
+			return accept_packet(h, g, pn, out);
+		if (opens_after(h, g, packet, out, pn))
+			return accept_packet(h, &h->after, pn, out);
 	}
-	out->header_len_bytes = header_len_bytes;
-	out->payload_len_bytes = payload_len_bytes;
-	return accept_packet(h, g, pn, out);
+	h->failed_cnt++;
+	return -EBADMSG;
 }
 
 int protect_update(struct protect_half *h)
@@ -295,7 +312,8 @@ int protect_update(struct protect_half *h)
 	else
 		h->old = h->now;
 	h->now = h->next;
-	h->next = (struct generation){.ready = false};
+	h->next = h->after;
+	h->after = (struct generation){.ready = false};
 	h->phase ^= 1;
 	h->sealed_cnt = 0;
 	if (h->last_pn != PROTECT_NO_PN)
@@ -303,9 +321,16 @@ int protect_update(struct protect_half *h)
 	h->first_pn = PROTECT_NO_PN;
 	h->last_pn = PROTECT_NO_PN;
 	/* If that fails, keys_for tries again when they are needed. */
-	if (!h->sending)
+	if (!h->sending && !h->next.ready)
 		(void)generation_advance(&h->next, h);
 	return 0;
+}
+
+void protect_expect_skip(struct protect_half *h)
+{
+	/* In this order, because a half remembers the secret of its newest keys alone. */
+	if (h->next.ready && !h->after.ready)
+		(void)generation_advance(&h->after, h);
 }
 
 void protect_drop_old(struct protect_half *h)

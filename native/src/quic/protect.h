@@ -44,7 +44,7 @@ struct protect_opened {
 	uint64_t pn;
 	uint32_t header_len_bytes; /* with the packet number */
 	uint32_t payload_len_bytes;
-	bool updated;   /* the peer initiated a key update with this packet */
+	bool updated;   /* the peer's keys are newer with this packet */
 	bool old_phase; /* opened with the previous keys */
 };
 
@@ -65,6 +65,13 @@ int protect_open_packet(struct protect_half *h, uint8_t *packet, uint32_t len_by
  * -EINVAL in the 0-RTT epoch, -ENOMEM, -EIO: nothing has changed. */
 int protect_update(struct protect_half *h);
 void protect_drop_old(struct protect_half *h);
+/* protect_expect_skip: receiving, when an update begins here.  The peer moves on with it and
+ * may begin another before it has sent anything, as aioquic does though section 6.1 forbids
+ * it: then its phase bit is the old one again, and it will never open what we send until we
+ * follow by two generations.  So until the peer's keys change, what the current keys do not
+ * open is tried with those after the next too; whatever its phase bit, as the time that takes
+ * must not tell it (section 9.5).  Without memory for the keys there is no such try. */
+void protect_expect_skip(struct protect_half *h);
 uint32_t protect_phase(const struct protect_half *h);      /* 0 or 1 */
 uint64_t protect_sealed_cnt(const struct protect_half *h); /* with the current keys */
 uint64_t protect_seal_limit(const struct protect_half *h); /* update well before it */

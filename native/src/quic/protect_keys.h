@@ -47,14 +47,15 @@ struct protect_half {
 	uint32_t phase; /* of now */
 	EVP_CIPHER_CTX *hp;
 	struct generation now;
-	struct generation next; /* receiving 1-RTT only */
-	struct generation old;  /* receiving, until protect_drop_old */
-	uint64_t next_pn;       /* sending: the least number that may be sealed */
-	uint64_t sealed_cnt;    /* with now */
-	uint64_t failed_cnt;    /* opens that failed, with any keys */
-	uint64_t first_pn;      /* least and largest number opened with now, or */
-	uint64_t last_pn;       /* PROTECT_NO_PN */
-	uint64_t older_last_pn; /* largest number opened with older keys, or the same */
+	struct generation next;  /* receiving 1-RTT only */
+	struct generation after; /* follows next; only since protect_expect_skip */
+	struct generation old;   /* receiving, until protect_drop_old */
+	uint64_t next_pn;        /* sending: the least number that may be sealed */
+	uint64_t sealed_cnt;     /* with now */
+	uint64_t failed_cnt;     /* opens that failed, with any keys */
+	uint64_t first_pn;       /* least and largest number opened with now, or */
+	uint64_t last_pn;        /* PROTECT_NO_PN */
+	uint64_t older_last_pn;  /* largest number opened with older keys, or the same */
 	uint8_t secret[PROTECT_SECRET_MAX_BYTES]; /* of the newest generation made */
 };
 
