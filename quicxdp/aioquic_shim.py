@@ -64,10 +64,13 @@ PRIVATE_NAMES: Final[Mapping[type, frozenset[str]]] = {
             *("_is_client", "_local_max_streams_bidi", "_local_max_streams_uni"),
             *("_logger", "_loss", "_loss_at", "_max_datagram_size", "_network_paths"),
             *("_parse_transport_parameters", "_peer_cid", "_quic_logger"),
-            *("_remote_max_data", "_remote_max_stream_data_bidi_local"),
-            *("_remote_max_stream_data_bidi_remote", "_remote_max_stream_data_uni"),
-            *("_remote_max_streams_bidi", "_remote_max_streams_uni", "_send_probe"),
-            *("_spaces", "_state", "_stream_can_receive", "_stream_can_send"),
+            *(
+                "_send_probe",
+                "_spaces",
+                "_state",
+                "_stream_can_receive",
+                "_stream_can_send",
+            ),
             "_write_application",
         }
     ),

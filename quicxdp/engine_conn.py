@@ -218,6 +218,13 @@ class Conn:
         """Send 0-RTT data again: the server has not seen it."""
         self._lib.qx_conn_lose_zero_rtt(self._live(), now_ns)
 
+    def reject_zero_rtt(self, now_ns: int, **limits: int) -> None:
+        """Send 0-RTT data again within *limits*, which replace those remembered."""
+        rc = self._lib.qx_conn_reject_zero_rtt(
+            self._live(), native.limits(**limits), now_ns
+        )
+        _native.check(rc, "rejecting 0-RTT")
+
     def set_foreign_in_flight(self, size_bytes: int) -> None:
         """Tell what aioquic has in flight."""
         self._lib.qx_conn_set_foreign_in_flight(self._live(), size_bytes)

@@ -92,7 +92,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "test_transfer.py",
     ),
     "early data is not sent again": Mutant(
-        "connection.c",
+        "zero_rtt.c",
         "recovery_lose_zero_rtt(&c->recovery, now_ns);",
         "(void)now_ns;",
         "test_handshake.py",

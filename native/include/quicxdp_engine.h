@@ -236,7 +236,14 @@ uint32_t qx_conn_key_phase(const struct qx_conn *c, uint32_t sending);
 void qx_conn_set_peer_limits(struct qx_conn *c, const struct qx_peer_limits *limits);
 void qx_conn_set_complete(struct qx_conn *c, uint64_t now_ns); /* handshake complete */
 void qx_conn_set_confirmed(struct qx_conn *c, uint64_t cwnd_bytes, uint64_t now_ns);
-void qx_conn_lose_zero_rtt(struct qx_conn *c, uint64_t now_ns); /* Retry, VN, rejected */
+/* The server has not seen our 0-RTT packets (Retry, version negotiation): they go again. */
+void qx_conn_lose_zero_rtt(struct qx_conn *c, uint64_t now_ns);
+/* qx_conn_reject_zero_rtt: the server wants none (RFC 9001 section 4.6.2).  limits replace
+ * those that were remembered and may be lower (RFC 9000 section 7.4.1); all that was sent is
+ * sent in 1-RTT packets, as far as they allow.  DATAGRAMs are gone.  -EINVAL once there are
+ * 1-RTT keys to send with. */
+int qx_conn_reject_zero_rtt(struct qx_conn *c, const struct qx_peer_limits *limits,
+			    uint64_t now_ns);
 
 /* The active path and what it may carry.  budget_bytes: the amplification limit left
  * (RFC 9000 section 8.1), ~0 once validated; the engine subtracts what it sends.

@@ -96,6 +96,9 @@ struct net {
 	uint64_t seed;
 };
 
+/* Bytes and how many, for two arguments. */
+#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
+
 static struct side sides[2];
 static struct net net;
 static struct wire_datagram wire_datagrams[NET_MAX];

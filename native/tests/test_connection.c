@@ -7,8 +7,6 @@
 #include "frame.h"
 #include "pair.h"
 
-#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
-
 /* ---- Transfers ---- */
 
 static void data_crosses_both_ways(void)

@@ -1,10 +1,8 @@
-/* test_connection_keys.c: key updates (RFC 9001 section 6), 0-RTT, and the lack of keys. */
+/* test_connection_keys.c: key updates (RFC 9001 section 6), and the lack of keys. */
 #include <errno.h>
 
 #include "pair.h"
 #include "protect_keys.h"
-
-/* ---- Keys ---- */
 
 static void keys_are_updated_by_either_side(void)
 {
@@ -197,56 +195,6 @@ static void after_teardown_nothing_happens(void)
 	pair_end();
 }
 
-/* ---- 0-RTT ---- */
-
-static void zero_rtt_then_one_rtt(void)
-{
-	pair_open(NULL);
-	pair_set_secret(CLIENT, QX_EPOCH_ZERO_RTT, 1);
-	pair_set_secret(SERVER, QX_EPOCH_ZERO_RTT, 0);
-	pair_write(CLIENT, 0, 0, 3000, false, true);
-	pair_run(50 * MS_NS);
-	T_EQ(pair_stream(SERVER, 0)->bytes, 3000);
-	T_CHECK(sides[CLIENT].packets >= 3);
-	for (uint32_t s = 0; s < 2; s++) {
-		pair_set_secret(s, QX_EPOCH_ONE_RTT, 0);
-		pair_set_secret(s, QX_EPOCH_ONE_RTT, 1);
-		pair_confirm(s);
-	}
-	T_CHECK(!qx_conn_has_keys(sides[CLIENT].c, QX_EPOCH_ZERO_RTT, 1));
-	pair_write(CLIENT, 0, 3000, 3000, true, true);
-	pair_run(S_NS);
-	check_received(SERVER, 0, 6000);
-	/* The server forgets 0-RTT keys with the first 1-RTT packet. */
-	T_CHECK(!qx_conn_has_keys(sides[SERVER].c, QX_EPOCH_ZERO_RTT, 0));
-	pair_check_quiet();
-	pair_end();
-}
-
-/* Rejected, or a Retry: what the server has not seen is sent again at once, and the numbers
- * go on (RFC 9000 section 17.2.5.3). */
-static void lost_zero_rtt_data_is_sent_again(void)
-{
-	pair_open(NULL);
-	pair_set_secret(CLIENT, QX_EPOCH_ZERO_RTT, 1);
-	pair_write(CLIENT, 0, 0, 3000, true, true);
-	net.cut[CLIENT] = true;
-	pair_run(50 * MS_NS);
-	T_EQ(sides[CLIENT].packets, 3);
-	net.cut[CLIENT] = false;
-	for (uint32_t s = 0; s < 2; s++) {
-		pair_set_secret(s, QX_EPOCH_ONE_RTT, 0);
-		pair_set_secret(s, QX_EPOCH_ONE_RTT, 1);
-		pair_confirm(s);
-	}
-	qx_conn_lose_zero_rtt(sides[CLIENT].c, now_ns);
-	pair_run(20 * MS_NS);
-	check_received(SERVER, 0, 3000);
-	pair_run(S_NS);
-	pair_check_quiet();
-	pair_end();
-}
-
 static const struct t_case cases[] = {
 	{"keys are updated by either side", keys_are_updated_by_either_side},
 	{"updates survive losses and reordering", updates_survive_losses_and_reordering},
@@ -257,8 +205,6 @@ static const struct t_case cases[] = {
 	{"without keys nothing is sent and nothing opened",
 	 without_keys_nothing_is_sent_and_nothing_opened},
 	{"after teardown nothing happens", after_teardown_nothing_happens},
-	{"0-RTT, then 1-RTT", zero_rtt_then_one_rtt},
-	{"lost 0-RTT data is sent again", lost_zero_rtt_data_is_sent_again},
 };
 
 T_MAIN(cases)

@@ -9,7 +9,6 @@
 #define V2(v) (uint8_t)(0x40 | (v) >> 8), (uint8_t)(v)
 #define V4(v) (0x80 | (v) >> 24), (v) >> 16 & 0xff, (v) >> 8 & 0xff, (v) & 0xff
 #define V8_MAX 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
-#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
 
 /* ---- Frames that end the connection ---- */
 

@@ -4,8 +4,6 @@
 #include "frame.h"
 #include "pair.h"
 
-#define BYTES(...) (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
-
 /* ---- The way up and down ---- */
 
 static void frames_of_aioquics_go_up_verbatim_and_in_order(void)

@@ -358,6 +358,37 @@ static void every_state_meets_every_event(void)
 	T_EQ(send_next[SEND_FIN_SENT][SEND_EV_RESET], SEND_RESET_QUEUED);
 	T_EQ(send_next[SEND_RESET_SENT][SEND_EV_RESET_LOST], SEND_RESET_QUEUED);
 	T_EQ(send_next[SEND_RESET_QUEUED][SEND_EV_RESET_ACKED], SEND_RESET_ACKED);
+	T_EQ(send_next[SEND_FIN_SENT][SEND_EV_BEGIN_AGAIN], SEND_OPEN);
+	T_EQ(send_next[SEND_RESET_SENT][SEND_EV_BEGIN_AGAIN], SEND_RESET_QUEUED);
+}
+
+/* 0-RTT was rejected: what was sent, lost and ended is unsent again; what was acknowledged,
+ * and no peer should, stays so. */
+static void a_stream_begins_again(void)
+{
+	begin(ROOMY);
+	T_EQ(put(3000, true, 0), 0);
+	expect(1000, 0, 1000, false, true);
+	expect(1000, 1000, 1000, false, true);
+	expect(1000, 2000, 1000, true, true);
+	acked(0, 1000, false);
+	acked(2000, 500, false);
+	send_stream_lost(&s, 1000, 1000, false);
+	send_stream_begin_again(&s);
+	T_EQ(s.state, SEND_OPEN);
+	T_EQ(send_stream_unsent(&s), 2000);
+	expect_nothing();
+	s.limit = 2500;
+	expect(3000, 1000, 1500, false, true);
+	expect_nothing();
+	s.limit = 3000;
+	expect(3000, 2500, 500, true, true);
+	acked(1000, 2000, true);
+	T_CHECK(send_stream_over(&s));
+	send_stream_begin_again(&s);
+	T_CHECK(send_stream_over(&s));
+	expect_nothing();
+	end();
 }
 
 static void a_reset_after_the_end_comes_too_late(void)
@@ -449,6 +480,7 @@ static const struct t_case cases[] = {
 	 a_finished_or_reset_stream_takes_no_more},
 	{"offsets end at two to the 62nd", offsets_end_at_two_to_the_62nd},
 	{"every state meets every event", every_state_meets_every_event},
+	{"a stream begins again", a_stream_begins_again},
 	{"a reset after the end comes too late", a_reset_after_the_end_comes_too_late},
 	{"ten thousand holes cost bounded memory and lose nothing",
 	 ten_thousand_holes_cost_bounded_memory_and_lose_nothing},

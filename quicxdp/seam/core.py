@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aioquic import tls
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
-from aioquic.quic.connection import END_STATES, QuicConnection
-from aioquic.quic.packet import pull_quic_transport_parameters
+from aioquic.quic.connection import END_STATES, QuicConnection, QuicConnectionError
+from aioquic.quic.packet import (
+    QuicErrorCode,
+    QuicFrameType,
+    pull_quic_transport_parameters,
+)
 
 from quicxdp import _native_engine as native
 from quicxdp.engine import Engine
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.connection import QuicNetworkPath
+    from aioquic.quic.packet import QuicTransportParameters
     from aioquic.quic.packet_builder import QuicSentPacket
 
     from quicxdp.engine import Event
@@ -69,6 +74,36 @@ def engine_config(configuration: QuicConfiguration) -> dict[str, int]:
         "initial_rtt_ns": to_ns(configuration.initial_rtt),
         "flags": native.CONN_REPORT_DROPS if configuration.quic_logger else 0,
     }
+
+
+def promises(parameters: QuicTransportParameters) -> dict[str, int]:
+    """Return what bounds 0-RTT data, as fields of struct qx_peer_limits."""
+    return {
+        "max_data": parameters.initial_max_data or 0,
+        "max_stream_data_bidi_local": parameters.initial_max_stream_data_bidi_local or 0,
+        "max_stream_data_bidi_remote": parameters.initial_max_stream_data_bidi_remote
+        or 0,
+        "max_stream_data_uni": parameters.initial_max_stream_data_uni or 0,
+        "max_streams_bidi": parameters.initial_max_streams_bidi or 0,
+        "max_streams_uni": parameters.initial_max_streams_uni or 0,
+        "max_datagram_frame_bytes": parameters.max_datagram_frame_size or 0,
+    }
+
+
+def check_kept(remembered: dict[str, int], promised: dict[str, int]) -> None:
+    """Check that a server that accepts 0-RTT has not lowered what bounds it.
+
+    Raises:
+        QuicConnectionError: it has, which RFC 9000 section 7.4.1 and RFC 9221 section 3
+            forbid; what was sent may be beyond the new limits already.
+    """
+    for name, value in remembered.items():
+        if promised[name] < value:
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.PROTOCOL_VIOLATION,
+                frame_type=QuicFrameType.CRYPTO,
+                reason_phrase=f"0-RTT was accepted, but {name} fell below {value}",
+            )
 
 
 class SeamConnection(QuicConnection):
@@ -120,6 +155,7 @@ class SeamConnection(QuicConnection):
         self._told_cids: dict[bytes, None] = {}
         self._told_cids_mark = (-1, -1)
         self._told_complete = False
+        self._remembered: dict[str, int] | None = None  # of a ticket, for 0-RTT
         self._told_path: QuicNetworkPath | None = None
         self._path_first_pn = 0
         self._told_budget = native.NO_LIMIT
@@ -158,21 +194,23 @@ class SeamConnection(QuicConnection):
             return
         # aioquic does not keep all of them.
         parameters = pull_quic_transport_parameters(Buffer(data=data))
+        promised = promises(parameters)
         exponent = parameters.ack_delay_exponent
         max_ack_delay_ms = parameters.max_ack_delay
-        self.conn.set_peer_limits(
-            max_data=self._remote_max_data,
-            max_stream_data_bidi_local=self._remote_max_stream_data_bidi_local,
-            max_stream_data_bidi_remote=self._remote_max_stream_data_bidi_remote,
-            max_stream_data_uni=self._remote_max_stream_data_uni,
-            max_streams_bidi=self._remote_max_streams_bidi,
-            max_streams_uni=self._remote_max_streams_uni,
-            max_datagram_frame_bytes=parameters.max_datagram_frame_size or 0,
-            max_ack_delay_ns=1_000_000
+        limits = promised | {
+            "max_ack_delay_ns": 1_000_000
             * (_MAX_ACK_DELAY_MS if max_ack_delay_ms is None else max_ack_delay_ms),
-            ack_delay_exponent=_ACK_DELAY_EXPONENT if exponent is None else exponent,
-            max_udp_payload_bytes=min(parameters.max_udp_payload_size or 0, 2**16 - 1),
-        )
+            "ack_delay_exponent": _ACK_DELAY_EXPONENT if exponent is None else exponent,
+            "max_udp_payload_bytes": min(parameters.max_udp_payload_size or 0, 2**16 - 1),
+        }
+        if from_session_ticket:
+            self._remembered = promised
+        elif self._remembered is not None:
+            if not self.tls.early_data_accepted:
+                self.conn.reject_zero_rtt(self._now_ns, **limits)
+                return
+            check_kept(self._remembered, promised)
+        self.conn.set_peer_limits(**limits)
 
     def _confirm_handshake(self) -> None:
         # First, because aioquic goes on with a key update that was waiting for this.
@@ -206,8 +244,6 @@ class SeamConnection(QuicConnection):
         if self._handshake_complete and not self._told_complete:
             self._told_complete = True
             conn.set_complete(self._now_ns)
-            if self._is_client and not self.tls.early_data_accepted:
-                conn.lose_zero_rtt(self._now_ns)
         if self._network_paths:
             self._sync_path(self._network_paths[0])
         if not self._handshake_confirmed:

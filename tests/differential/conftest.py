@@ -52,11 +52,14 @@ KINDS: Final[dict[str, type[QuicConnection]]] = {
 }
 PAIRS: Final = [(client, server) for client in KINDS for server in KINDS]
 # For what only the engine has.
-native_server = pytest.mark.parametrize(
-    "pair",
-    [pair for pair in PAIRS if pair[1] == "native"],
-    indirect=True,
-    ids=lambda pair: f"{pair[0]}-{pair[1]}",
+native_client, native_server = (
+    pytest.mark.parametrize(
+        "pair",
+        [pair for pair in PAIRS if pair[side] == "native"],
+        indirect=True,
+        ids=lambda pair: f"{pair[0]}-{pair[1]}",
+    )
+    for side in (0, 1)
 )
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from aioquic.quic import events
-from aioquic.quic.packet import QuicProtocolVersion
+from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
 
-from tests.differential.conftest import DELAY_S, START_S, Network, World
+from tests.differential.conftest import (
+    DELAY_S,
+    START_S,
+    Network,
+    World,
+    native_client,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +180,76 @@ def test_early_data_that_is_rejected_is_sent_again(
         assert world.now - START_S == pytest.approx(4 * DELAY_S, abs=0.002)
     assert not completed(world).session_resumed
     assert not completed(world).early_data_accepted
+
+
+SMALL: Final = {"max_data": 2000, "max_stream_data": 1000}
+
+
+def resumed(make_world: MakeWorld, *, accepted: bool, **server: int) -> World:
+    """Return a world that has sent early data, to a server with other limits now."""
+    first = make_world()
+    first.handshake()
+    assert first.run(lambda: first.tickets, seconds=5)
+    world = make_world(
+        ticket=first.tickets[0],
+        ticket_store=first.ticket_store if accepted else {},
+        server=server,
+    )
+    world.echo()
+    world.connect()
+    world.client.send_stream_data(0, EARLY, end_stream=True)
+    world.transmit("client")
+    return world
+
+
+@native_client
+def test_rejected_data_keeps_within_limits_lower_than_remembered(
+    make_world: MakeWorld,
+) -> None:
+    """RFC 9000 section 7.4.1: what the ticket promised counts no more.
+
+    aioquic sends all of it again at once, and is closed for it.
+    """
+    world = resumed(make_world, accepted=False, **SMALL)
+
+    assert world.run(lambda: world.has_ended("client", 0), seconds=10)
+    assert world.received("client", 0) == EARLY
+    assert not completed(world).early_data_accepted
+    assert not world.of("client", events.ConnectionTerminated)
+
+
+@native_client
+def test_a_server_that_accepts_may_not_lower_its_limits(make_world: MakeWorld) -> None:
+    """RFC 9000 section 7.4.1, RFC 9221 section 3.
+
+    aioquic does not look: neither as a server, nor as a client.
+    """
+    world = resumed(make_world, accepted=True, **SMALL)
+
+    assert world.run(world.is_over, seconds=10)
+    closed = world.of("client", events.ConnectionTerminated)[0]
+    assert closed.error_code == QuicErrorCode.PROTOCOL_VIOLATION
+    assert closed.reason_phrase.startswith("0-RTT was accepted, but max_data fell below")
+
+
+@native_client
+def test_accepted_data_goes_on_within_higher_limits(make_world: MakeWorld) -> None:
+    """The ticket held the client back, the handshake lets it go on.
+
+    aioquic keeps a stream at the limit that it was made with, and waits for ever.
+    """
+    first = make_world(server=SMALL)
+    first.handshake()
+    assert first.run(lambda: first.tickets, seconds=5)
+    world = make_world(ticket=first.tickets[0], ticket_store=first.ticket_store)
+    world.echo()
+    world.connect()
+    world.client.send_stream_data(0, EARLY, end_stream=True)
+    world.transmit("client")
+
+    assert world.run(lambda: world.has_ended("client", 0), seconds=5)
+    assert world.received("client", 0) == EARLY
+    assert completed(world).early_data_accepted
 
 
 def test_a_retry_is_followed(make_world: MakeWorld) -> None:

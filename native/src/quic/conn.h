@@ -5,6 +5,7 @@
  *      packetize.c    a packet out                             payload.c    its frames
  *      control.c      the way down from aioquic                app.c        streams, datagrams
  *      timers.c       deadlines                                events.c     what is told
+ *      zero_rtt.c     0-RTT packets that were in vain
  *
  * A connection that changed in any way that could let it send goes on its engine's dirty
  * list; the next flush visits it, and only that arms its deadline.  What keeps it from
@@ -222,6 +223,8 @@ void conn_count_sent(struct qx_conn *c, uint8_t flags, uint32_t size_bytes, uint
 
 /* ---- control.c ---- */
 void conn_free_control(struct qx_conn *c);
+/* conn_drop_draft: what qx_conn_fill wrote will not be sent, or does not count. */
+void conn_drop_draft(struct qx_conn *c);
 
 /* ---- timers.c ---- */
 uint64_t conn_deadline(const struct qx_conn *c);

@@ -238,12 +238,6 @@ void qx_conn_set_confirmed(struct qx_conn *c, uint64_t cwnd_bytes, uint64_t now_
 	engine_dirty(c);
 }
 
-void qx_conn_lose_zero_rtt(struct qx_conn *c, uint64_t now_ns)
-{
-	recovery_lose_zero_rtt(&c->recovery, now_ns);
-	engine_dirty(c);
-}
-
 /* ---- The path ---- */
 
 void qx_conn_set_path(struct qx_conn *c, const struct qx_path *path)

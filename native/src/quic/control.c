@@ -48,7 +48,7 @@ int qx_conn_push_control(struct qx_conn *c, const uint8_t *frame, uint32_t len_b
 /* ---- Packets that aioquic's builder wrote ---- */
 
 /* What a draft holds is lost with it. */
-static void drop_draft(struct qx_conn *c)
+void conn_drop_draft(struct qx_conn *c)
 {
 	struct sent_packet *d = &c->draft;
 
@@ -58,12 +58,14 @@ static void drop_draft(struct qx_conn *c)
 		c->recovery.fate(c, &n->item, false);
 	sent_drop_items(&c->recovery.sent, d);
 	c->draft_state = DRAFT_NONE;
+	for (uint32_t i = 0; i < c->foreign_cnt; i++)
+		c->foreign[i].has_draft = false;
 }
 
 static void forget_oldest(struct qx_conn *c)
 {
 	if (c->foreign[0].has_draft)
-		drop_draft(c);
+		conn_drop_draft(c);
 	c->foreign_cnt--;
 	memmove(&c->foreign[0], &c->foreign[1], c->foreign_cnt * sizeof(c->foreign[0]));
 }
@@ -170,7 +172,7 @@ int qx_conn_fill(struct qx_conn *c, uint64_t now_ns, uint32_t room_bytes, uint8_
 
 	*flags = 0;
 	if (c->draft_state == DRAFT_FILLED)
-		drop_draft(c); /* aioquic's builder had no use for it */
+		conn_drop_draft(c); /* aioquic's builder had no use for it */
 	if (c->draft_state != DRAFT_NONE || epoch < 0 || c->failed)
 		return 0;
 	streams_reap(&c->streams);

@@ -223,6 +223,12 @@ void recovery_lose_zero_rtt(struct recovery *r, uint64_t now_ns)
 	}
 }
 
+void recovery_reject_zero_rtt(struct recovery *r, uint64_t now_ns)
+{
+	recovery_lose_zero_rtt(r, now_ns);
+	r->rejected_below = r->sent.next;
+}
+
 void recovery_reset_path(struct recovery *r, uint64_t now_ns)
 {
 	(void)now_ns;

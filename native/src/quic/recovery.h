@@ -46,6 +46,7 @@ struct recovery {
 	uint64_t foreign_cwnd_bytes; /* aioquic's, as told last */
 	uint64_t window_full_before; /* packets below were under way with a full window */
 	uint64_t path_start_pn;      /* first number sent on this path */
+	uint64_t rejected_below;     /* numbers of 0-RTT packets that the server rejected */
 	uint64_t lost_run_next;      /* persistent congestion: a run of losses goes on here */
 	uint64_t lost_run_start_ns;  /* QX_NEVER_NS: nothing in it counts yet */
 	uint64_t ect_sent;
@@ -100,7 +101,9 @@ void recovery_on_timer(struct recovery *r, uint64_t now_ns);
  * is given up as lost.  A probe has long repeated what it carried. */
 void recovery_trim(struct recovery *r);
 
-/* recovery_lose_zero_rtt: the server will not see them (section 6.4); not a congestion. */
+/* recovery_lose_zero_rtt: the server will not see them (section 6.4); not a congestion.
+ * _reject: and has said so, so it must not acknowledge them (RFC 9001 section 4.6.2). */
+void recovery_reject_zero_rtt(struct recovery *r, uint64_t now_ns);
 void recovery_lose_zero_rtt(struct recovery *r, uint64_t now_ns);
 /* recovery_reset_path: new window and RTT; packets under way leave the new window and say
  * nothing about the new path (RFC 9000 section 9.4). */

@@ -45,31 +45,32 @@ static bool next_range(struct reader *r, uint64_t *lo, uint64_t *hi)
 	return true;
 }
 
-static uint64_t parse(struct reader *r, bool ecn, uint64_t next_pn, struct ack_frame *f)
+static uint64_t parse(const struct recovery *r, struct reader *in, bool ecn,
+		      struct ack_frame *f)
 {
 	uint64_t lo, hi;
 
-	f->largest = read_varint(r);
-	f->delay = read_varint(r);
-	f->range_cnt = read_varint(r);
-	f->first_len = read_varint(r);
-	if (r->failed || f->first_len > f->largest)
+	f->largest = read_varint(in);
+	f->delay = read_varint(in);
+	f->range_cnt = read_varint(in);
+	f->first_len = read_varint(in);
+	if (in->failed || f->first_len > f->largest)
 		return FRAME_ENCODING_ERROR;
-	f->ranges = *r;
+	f->ranges = *in;
 	lo = f->largest - f->first_len;
 	/* Any count: the frame ends first. */
 	for (uint64_t i = 0; i < f->range_cnt; i++)
-		if (!next_range(r, &lo, &hi))
+		if (!next_range(in, &lo, &hi))
 			return FRAME_ENCODING_ERROR;
 	f->has_ecn = ecn;
 	if (ecn) {
-		f->ecn[QX_ECN_ECT0] = read_varint(r);
-		f->ecn[QX_ECN_ECT1] = read_varint(r);
-		f->ecn[QX_ECN_CE] = read_varint(r);
-		if (r->failed)
+		f->ecn[QX_ECN_ECT0] = read_varint(in);
+		f->ecn[QX_ECN_ECT1] = read_varint(in);
+		f->ecn[QX_ECN_CE] = read_varint(in);
+		if (in->failed)
 			return FRAME_ENCODING_ERROR;
 	}
-	return f->largest < next_pn ? 0 : PROTOCOL_VIOLATION;
+	return f->largest < r->sent.next && lo >= r->rejected_below ? 0 : PROTOCOL_VIOLATION;
 }
 
 /* ---- What it says ---- */
@@ -185,7 +186,7 @@ uint64_t recovery_on_ack_frame(struct recovery *r, struct reader *frame, bool ec
 {
 	struct ack_frame f = {0};
 	struct news news = {0};
-	uint64_t error = parse(frame, ecn, r->sent.next, &f);
+	uint64_t error = parse(r, frame, ecn, &f);
 	bool raised;
 
 	if (error)

@@ -11,17 +11,20 @@
  * RESET_STREAM that was taken for lost. */
 const uint8_t send_next[SEND_STATE_CNT][SEND_EVENT_CNT] = {
 	[SEND_OPEN] = {SEND_FIN_SENT, SEND_OPEN, SEND_RESET_QUEUED, SEND_OPEN, SEND_OPEN,
-		       SEND_OPEN},
+		       SEND_OPEN, SEND_OPEN},
 	[SEND_FIN_SENT] = {SEND_FIN_SENT, SEND_ALL_ACKED, SEND_RESET_QUEUED, SEND_FIN_SENT,
-			   SEND_FIN_SENT, SEND_FIN_SENT},
+			   SEND_FIN_SENT, SEND_FIN_SENT, SEND_OPEN},
 	[SEND_ALL_ACKED] = {SEND_ALL_ACKED, SEND_ALL_ACKED, SEND_ALL_ACKED, SEND_ALL_ACKED,
-			    SEND_ALL_ACKED, SEND_ALL_ACKED},
+			    SEND_ALL_ACKED, SEND_ALL_ACKED, SEND_ALL_ACKED},
 	[SEND_RESET_QUEUED] = {SEND_RESET_QUEUED, SEND_RESET_QUEUED, SEND_RESET_QUEUED,
-			       SEND_RESET_SENT, SEND_RESET_QUEUED, SEND_RESET_ACKED},
+			       SEND_RESET_SENT, SEND_RESET_QUEUED, SEND_RESET_ACKED,
+			       SEND_RESET_QUEUED},
 	[SEND_RESET_SENT] = {SEND_RESET_SENT, SEND_RESET_SENT, SEND_RESET_SENT,
-			     SEND_RESET_SENT, SEND_RESET_QUEUED, SEND_RESET_ACKED},
+			     SEND_RESET_SENT, SEND_RESET_QUEUED, SEND_RESET_ACKED,
+			     SEND_RESET_QUEUED},
 	[SEND_RESET_ACKED] = {SEND_RESET_ACKED, SEND_RESET_ACKED, SEND_RESET_ACKED,
-			      SEND_RESET_ACKED, SEND_RESET_ACKED, SEND_RESET_ACKED},
+			      SEND_RESET_ACKED, SEND_RESET_ACKED, SEND_RESET_ACKED,
+			      SEND_RESET_ACKED},
 };
 
 static void step(struct send_stream *s, enum send_event ev)
@@ -337,6 +340,21 @@ bool send_stream_reset(struct send_stream *s, const struct send_env *env, uint64
 void send_stream_reset_event(struct send_stream *s, enum send_event ev)
 {
 	step(s, ev);
+}
+
+void send_stream_begin_again(struct send_stream *s)
+{
+	if (send_stream_over(s))
+		return;
+	spans_free(&s->acked);
+	spans_free(&s->resend);
+	s->next = s->acked_below;
+	s->limit = 0;
+	s->blocked_at = UINT64_MAX;
+	s->resend_cursor = NULL;
+	s->cursor = s->head; /* what lies below acked_below has been released */
+	step(s, SEND_EV_BEGIN_AGAIN);
+	s->fin_pending = s->fin && s->state == SEND_OPEN;
 }
 
 bool send_stream_fell(struct send_stream *s)

@@ -44,6 +44,7 @@ enum send_event {
 	SEND_EV_RESET_SENT,
 	SEND_EV_RESET_LOST,
 	SEND_EV_RESET_ACKED,
+	SEND_EV_BEGIN_AGAIN, /* the peer has seen nothing: 0-RTT was rejected */
 	SEND_EVENT_CNT
 };
 extern const uint8_t send_next[SEND_STATE_CNT][SEND_EVENT_CNT];
@@ -117,6 +118,9 @@ void send_stream_lost(struct send_stream *s, uint64_t off, uint64_t len_bytes, b
 /* send_stream_reset drops what is queued; false: too late, nothing changed. */
 bool send_stream_reset(struct send_stream *s, const struct send_env *env, uint64_t code);
 void send_stream_reset_event(struct send_stream *s, enum send_event ev);
+/* send_stream_begin_again: nothing was sent yet, and the peer's limit is not known; what was
+ * sent must not meet its fate any more.  What the peer has acknowledged, stays so. */
+void send_stream_begin_again(struct send_stream *s);
 /* send_stream_fell: the level has fallen below low_bytes since it last reached it; once. */
 bool send_stream_fell(struct send_stream *s);
 void send_stream_set_low(struct send_stream *s, uint64_t low_bytes);

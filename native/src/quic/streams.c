@@ -218,6 +218,37 @@ void streams_set_peer_limits(struct streams *s, const struct qx_peer_limits *lim
 	streams_admit(s, KIND_UNI);
 }
 
+static void begin_again(struct streams *s, struct stream *st)
+{
+	const uint64_t sent = st->send.next, unsent = send_stream_unsent(&st->send);
+
+	send_stream_begin_again(&st->send);
+	s->sent_data -= sent - st->send.next;
+	s->unsent_bytes += send_stream_unsent(&st->send) - unsent;
+	streams_unlist(s, st);
+}
+
+void streams_begin_again(struct streams *s)
+{
+	struct stream *st;
+
+	s->peer = (struct qx_peer_limits){0};
+	s->data_blocked_at = UINT64_MAX;
+	for (uint32_t kind = 0; kind < KIND_CNT; kind++) {
+		s->limits[kind].theirs = 0;
+		s->limits[kind].blocked_at = UINT64_MAX;
+	}
+	for (st = s->all.head; st; st = st->links[LINK_ALL].next)
+		if (st->has_send)
+			begin_again(s, st);
+	/* In the order of opening, whatever order they were in. */
+	for (st = s->all.head; st; st = st->links[LINK_ALL].next) {
+		streams_requeue(s, st);
+		streams_control(s, st);
+	}
+	s->peer_max_data = s->sent_data;
+}
+
 /* ---- What it costs ---- */
 
 static uint64_t stream_bytes(const struct streams *s, const struct stream *st)

@@ -150,6 +150,9 @@ void streams_init(struct streams *s, const struct qx_conn_config *cfg,
 void streams_free(struct streams *s);
 /* Transport parameters or those of a ticket; limits only rise. */
 void streams_set_peer_limits(struct streams *s, const struct qx_peer_limits *limits);
+/* streams_begin_again forgets the limits, and that anything was ever sent: before the next
+ * streams_set_peer_limits nothing goes.  What was sent must not meet its fate any more. */
+void streams_begin_again(struct streams *s);
 /* Bytes beyond struct streams, the pools' blocks included. */
 uint64_t streams_memory_bytes(const struct streams *s);
 
