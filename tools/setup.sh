@@ -20,7 +20,6 @@ die() { say "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # --- Debian packages: asked by what they are for, so that any origin will do ----------
-missing=
 need() { # need PACKAGE COMMAND... : the command succeeds where the package is installed
 	package=$1
 	shift
@@ -30,30 +29,42 @@ python_header() {
 	test -e "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"
 }
 
-need python3 have "$PYTHON"
-need gcc have gcc
-need libc6-dev test -e /usr/include/stdlib.h
-need make have make
-need pkg-config have pkg-config
-need libssl-dev pkg-config --exists libcrypto
-if test ! -x "$VENV/bin/python"; then
-	need python3-venv "$PYTHON" -c 'import ensurepip, venv'
-fi
-need python3-dev python_header
-for kind in "$@"; do
-	case $kind in
-	net)
-		need iproute2 have ip
-		need ethtool have ethtool
-		;;
-	clients) need ngtcp2-client have gtlsclient ;;
-	browser) need chromium have chromium ;;
-	clang) need clang have clang ;;
-	*) die "unknown kind of work: $kind (net, clients, browser, clang)" ;;
-	esac
-done
-
-if test -n "$missing"; then
+has_fuzzer_runtime() {
+	ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*.a
+}
+collect() { # collect KIND... : what of their packages is missing
+	missing=
+	need python3 have "$PYTHON"
+	need gcc have gcc
+	need libc6-dev test -e /usr/include/stdlib.h
+	need make have make
+	need pkg-config have pkg-config
+	need libssl-dev pkg-config --exists libcrypto
+	if test ! -x "$VENV/bin/python"; then
+		need python3-venv "$PYTHON" -c 'import ensurepip, venv'
+	fi
+	need python3-dev python_header
+	for kind in "$@"; do
+		case $kind in
+		net)
+			need iproute2 have ip
+			need ethtool have ethtool
+			;;
+		clients) need ngtcp2-client have gtlsclient ;;
+		browser) need chromium have chromium ;;
+		clang)
+			need clang have clang
+			# clang only recommends it; its name has clang's major version.
+			if have clang; then
+				need "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev" \
+					has_fuzzer_runtime
+			fi
+			;;
+		*) die "unknown kind of work: $kind (net, clients, browser, clang)" ;;
+		esac
+	done
+}
+install_missing() {
 	have apt-get || die "these Debian packages, or what they stand for here, are missing:$missing"
 	test "$(id -u)" = 0 || die "missing packages; please run: sudo apt-get install$missing"
 	say "installing$missing"
@@ -61,6 +72,13 @@ if test -n "$missing"; then
 	apt-get -qq update
 	# shellcheck disable=SC2086  # one word per package
 	apt-get -qq install --no-install-recommends $missing </dev/null >/dev/null
+}
+
+collect "$@"
+if test -n "$missing"; then
+	install_missing
+	collect "$@" # which tells clang's version now
+	test -z "$missing" || install_missing
 fi
 
 # --- The virtual environment ----------------------------------------------------------
