@@ -10,6 +10,7 @@
 
 #include "conn.h"
 #include "engine.h"
+#include "fuzz_frames.h"
 #include "protect_keys.h"
 #include "quicxdp_engine.h"
 
@@ -30,6 +31,7 @@ enum {
 	STREAMS = 64, /* whose bytes are followed */
 	MEMORY_MAX_BYTES = 2 << 20,
 	OPS_MAX = 4000,
+	OPS = 18, /* kinds of operations; EXCHANGE, the last of the first 16, is the default */
 	TIMERS_AT_ONCE = 30
 };
 
@@ -46,11 +48,9 @@ struct side {
 	uint64_t received[STREAMS];
 	bool over[STREAMS]; /* FIN or reset came */
 	bool failed;
+	bool remembers; /* larger limits, of a ticket: 0-RTT is rejected with the real ones */
+	struct qx_peer_limits limits;
 	uint64_t hostile_pn;
-};
-
-struct input {
-	const uint8_t *at, *end;
 };
 
 static struct side sides[2];
@@ -61,18 +61,6 @@ static bool hostile;
 static uint8_t pattern[4096];
 static uint8_t tags[TAGS][PROTECT_TAG_BYTES]; /* of the generations of keys */
 static const uint8_t cids[2][CID_BYTES] = {{1, 1, 1, 1}, {2, 2, 2, 2}};
-
-static uint32_t take(struct input *in)
-{
-	return in->at < in->end ? *in->at++ : 0;
-}
-
-static uint32_t take2(struct input *in)
-{
-	const uint32_t high = take(in);
-
-	return high << 8 | take(in);
-}
 
 /* ---- Both sides ---- */
 
@@ -96,11 +84,11 @@ static struct qx_conn_config config(uint32_t s, uint32_t options)
 	};
 }
 
-static void open_side(uint32_t s, uint32_t options, uint32_t peers_options)
+static struct qx_peer_limits limits_of(uint32_t s, uint32_t options)
 {
-	const struct qx_conn_config cfg = config(s, options);
-	const struct qx_conn_config peer = config(1 - s, peers_options);
-	const struct qx_peer_limits limits = {
+	const struct qx_conn_config peer = config(s, options);
+
+	return (struct qx_peer_limits){
 		.max_data = peer.max_data_bytes,
 		.max_stream_data_bidi_local = peer.max_stream_data_bytes,
 		.max_stream_data_bidi_remote = peer.max_stream_data_bytes,
@@ -111,13 +99,21 @@ static void open_side(uint32_t s, uint32_t options, uint32_t peers_options)
 		.max_ack_delay_ns = peer.ack_delay_ns,
 		.ack_delay_exponent = 3,
 	};
+}
+
+static void open_side(uint32_t s, uint32_t options, uint32_t peers_options, bool remembers)
+{
+	const struct qx_conn_config cfg = config(s, options);
+	const struct qx_peer_limits remembered = limits_of(1 - s, 0);
 
 	memset(&sides[s], 0, sizeof(sides[s]));
+	sides[s].limits = limits_of(1 - s, peers_options);
+	sides[s].remembers = remembers;
 	REQUIRE(qx_engine_open(&sides[s].e, NULL, CID_BYTES) == 0);
 	REQUIRE(qx_conn_open(&sides[s].c, sides[s].e, &cfg) == 0);
 	qx_conn_set_host_cid(sides[s].c, cids[s], CID_BYTES);
 	REQUIRE(qx_conn_set_peer_cid(sides[s].c, cids[1 - s], CID_BYTES) == 0);
-	qx_conn_set_peer_limits(sides[s].c, &limits);
+	qx_conn_set_peer_limits(sides[s].c, remembers ? &remembered : &sides[s].limits);
 }
 
 static const uint8_t secret[32];
@@ -138,6 +134,10 @@ static void set_keys(uint32_t s, uint32_t epoch, uint32_t sending)
 {
 	if (qx_conn_has_keys(sides[s].c, epoch, sending))
 		return;
+	if (sides[s].remembers && epoch == QX_EPOCH_ONE_RTT && sending) {
+		sides[s].remembers = false;
+		REQUIRE(qx_conn_reject_zero_rtt(sides[s].c, &sides[s].limits, now_ns) == 0);
+	}
 	REQUIRE(qx_conn_set_secret(sides[s].c, epoch, sending, QX_NULL_CIPHER, 1, secret,
 				   sizeof(secret)) == 0);
 }
@@ -260,28 +260,67 @@ static void deliver(uint32_t which, bool keep)
 	receive(copy.to, copy.bytes, copy.len_bytes);
 }
 
-/* A packet that a peer with keys made up: any first byte, number, frames and keys. */
-static void make_up(uint32_t s, struct input *in)
+/* A packet that a peer with keys made up, up to its frames: any first byte, or the right one
+ * of a short header.  Returns the place behind. */
+static uint32_t begin_packet(uint32_t s, uint8_t *packet, uint8_t first)
 {
-	uint8_t packet[PACKET_MAX] = {0}, tag[PROTECT_TAG_BYTES];
-	const uint32_t len = take2(in);
-	uint32_t at = 0;
+	uint32_t at = 1 + CID_BYTES;
 
-	packet[at++] = (uint8_t)take(in);
-	memcpy(packet + at, cids[s], CID_BYTES);
-	at += CID_BYTES;
-	if (packet[0] & 0x80)
+	packet[0] = first;
+	memcpy(packet + 1, cids[s], CID_BYTES);
+	if (first & 0x80)
 		at = 1 + 4 + 1 + CID_BYTES + 1 + CID_BYTES + 2;
-	sides[s].hostile_pn += take(in) % 8;
-	if ((packet[0] & 3) == 3)
-		sides[s].hostile_pn += take2(in);
-	for (int shift = 8 * (packet[0] & 3); shift >= 0; shift -= 8)
+	for (int shift = 8 * (first & 3); shift >= 0; shift -= 8)
 		packet[at++] = (uint8_t)(sides[s].hostile_pn >> shift);
-	memcpy(tag, tags[(len >> 12) % TAGS], sizeof(tag));
-	for (uint32_t i = 0; i < len % (PACKET_MAX - 64) && in->at < in->end; i++)
-		packet[at++] = *in->at++;
+	return at;
+}
+
+static void end_packet(uint32_t s, uint8_t *packet, uint32_t at, uint32_t generation)
+{
+	uint8_t tag[PROTECT_TAG_BYTES];
+
+	memcpy(tag, tags[generation % TAGS], sizeof(tag));
 	memcpy(packet + at, tag, sizeof(tag));
 	receive(s, packet, at + PROTECT_TAG_BYTES);
+}
+
+/* Any number, frames and keys. */
+static void make_up(uint32_t s, struct input *in)
+{
+	uint8_t packet[PACKET_MAX] = {0};
+	const uint32_t len = take2(in);
+	const uint8_t first = (uint8_t)take(in);
+	uint32_t at;
+
+	sides[s].hostile_pn += take(in) % 8;
+	if ((first & 3) == 3)
+		sides[s].hostile_pn += take2(in);
+	at = begin_packet(s, packet, first);
+	for (uint32_t i = 0; i < len % (PACKET_MAX - 64) && in->at < in->end; i++)
+		packet[at++] = *in->at++;
+	end_packet(s, packet, at, len >> 12);
+}
+
+/* A new number, the keys of now, and frames of the right form with fields at their limits. */
+static void make_up_frames(uint32_t s, struct input *in)
+{
+	struct qx_conn *c = sides[s].c;
+	const struct protect_half *half = c->keys[QX_EPOCH_ONE_RTT][0];
+	uint8_t packet[PACKET_MAX] = {0};
+	const uint32_t how = take(in);
+	uint32_t generation = 0, at;
+	bool last = false;
+
+	if (!half)
+		return;
+	while (generation < TAGS - 1 &&
+	       memcmp(tags[generation], half->now.iv, PROTECT_IV_BYTES) != 0)
+		generation++;
+	sides[s].hostile_pn = c->ack.largest + 1 + (how >> 3 & 3);
+	at = begin_packet(s, packet, (uint8_t)(0x43 | half->phase << 2));
+	for (uint32_t i = 0; i <= (how & 7) && !last && at < PACKET_MAX - 400; i++)
+		at = (uint32_t)(fuzz_frame(c, in, packet + at, &last) - packet);
+	end_packet(s, packet, at, generation);
 }
 
 /* ---- Applications and aioquic ---- */
@@ -348,7 +387,7 @@ static void push_control(uint32_t s, struct input *in)
 
 static void handshake(uint32_t s, uint32_t step)
 {
-	switch (step % 6) {
+	switch (step % 7) {
 	case 0:
 		set_keys(s, QX_EPOCH_ONE_RTT, 0);
 		break;
@@ -363,6 +402,11 @@ static void handshake(uint32_t s, uint32_t step)
 		break;
 	case 4:
 		qx_conn_reset_path(sides[s].c, now_ns);
+		break;
+	case 6:
+		if ((sides[s].remembers || hostile) &&
+		    qx_conn_reject_zero_rtt(sides[s].c, &sides[s].limits, now_ns) == 0)
+			sides[s].remembers = false;
 		break;
 	default:
 		qx_conn_lose_zero_rtt(sides[s].c, now_ns);
@@ -394,11 +438,35 @@ static void limit(uint32_t s, struct input *in)
 		qx_conn_set_foreign_in_flight(sides[s].c, how & 2 ? 0 : take2(in));
 }
 
+/* Another path: the connection IDs change with it, or the old path comes back. */
+static void move(uint32_t s, uint32_t how)
+{
+	static const struct qx_path path;
+	struct qx_conn *c = sides[s].c;
+
+	switch (how % 5) {
+	case 0:
+		qx_conn_set_path(c, &path);
+		break;
+	case 1:
+		qx_conn_abandon_path(c, how);
+		break;
+	case 2:
+		qx_conn_set_rtt(c, how * 100000, how * 100000, how * 50000, how * 90000);
+		break;
+	case 3:
+		qx_conn_set_foreign_window(c, how * 1000);
+		break;
+	default:
+		REQUIRE(qx_conn_set_peer_cid(c, cids[1 - s], CID_BYTES) == 0);
+	}
+}
+
 static void act(struct input *in)
 {
 	const uint32_t op = take(in), s = op & 1;
 
-	switch (op >> 1 & 15) {
+	switch ((op >> 1) % OPS) {
 	case 0:
 	case 1:
 		write_some(s, in);
@@ -446,6 +514,13 @@ static void act(struct input *in)
 		else
 			qx_stream_set_low_mark(sides[s].c, take(in) % STREAMS, take2(in));
 		break;
+	case 16:
+		if (hostile)
+			make_up_frames(s, in);
+		break;
+	case 17:
+		move(s, take(in));
+		break;
 	default:
 		send_all(s);
 		deliver(take(in), false);
@@ -484,9 +559,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint32_t s = 0; s < 2; s++)
 		options[s] = take(&in);
 	for (uint32_t s = 0; s < 2; s++)
-		open_side(s, options[s], options[1 - s]);
+		open_side(s, options[s], options[1 - s], s == 0 && mode & 8);
 	for (uint32_t s = 0; s < 2; s++) {
-		if (mode & 2)
+		/* A server that will reject 0-RTT cannot open it. */
+		if (mode & 2 && (s == 0 || !(mode & 8)))
 			set_keys(s, QX_EPOCH_ZERO_RTT, s == 0);
 		for (uint32_t step = 0; step < 4 && !(mode & 4); step++)
 			handshake(s, step);

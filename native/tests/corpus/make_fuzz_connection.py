@@ -18,6 +18,7 @@ HONEST: Final = 0
 HOSTILE: Final = 1
 ZERO_RTT: Final = 2
 NO_HANDSHAKE: Final = 4
+REMEMBERS: Final = 8
 
 # An operation's byte is the side and, from bit 1 on, one of these.
 WRITE, RESET, STOP, CONSUME, DATAGRAM, UPDATE, LIMIT, CONTROL, FOREIGN, TIME = (
@@ -32,7 +33,12 @@ WRITE, RESET, STOP, CONSUME, DATAGRAM, UPDATE, LIMIT, CONTROL, FOREIGN, TIME = (
     9,
     10,
 )
-HANDSHAKE, AGAIN, LOSE, MAKE_UP, EXCHANGE = 11, 12, 13, 14, 15
+HANDSHAKE, AGAIN, LOSE, MAKE_UP, EXCHANGE, FRAMES, MOVE = 11, 12, 13, 14, 15, 16, 17
+
+# fuzz_frames.h: how many forms it has, and a number's byte for each edge.
+FORM_CNT: Final = 33
+EDGES: Final = range(128, 128 + 3 * 21)
+REJECT: Final = 6  # a step of HANDSHAKE
 
 
 def op(side: int, what: int, *arguments: int) -> bytes:
@@ -144,6 +150,24 @@ def honest() -> dict[str, bytes]:
             handshake,
             talk,
         ),
+        "zero_rtt_rejected": play(
+            ZERO_RTT | NO_HANDSHAKE | REMEMBERS,
+            write(CLIENT, 0, 1900, fin=True),
+            write(CLIENT, 4, 1900),
+            op(CLIENT, EXCHANGE, 0),
+            op(CLIENT, RESET, 4, 9),
+            op(CLIENT, EXCHANGE, 0),
+            write(CLIENT, 8, 100),
+            op(CLIENT, HANDSHAKE, REJECT),
+            write(CLIENT, 2, 10),
+            handshake,
+            exchange(6),
+            options=(12, 12),
+        ),
+        "moves": play(
+            HONEST,
+            *(talk + op(CLIENT, MOVE, how) + exchange() for how in range(10, 20)),
+        ),
         "new_path": play(HONEST, talk, op(CLIENT, HANDSHAKE, 4), talk),
     }
 
@@ -195,6 +219,38 @@ def hostile() -> dict[str, bytes]:
         HOSTILE,
         made_up(SERVER, 1, first=0x47, keys=1),
         made_up(SERVER, 1, first=0x43, keys=2),
+    )
+    for form in range(FORM_CNT):
+        plays[f"form_{form}"] = play(
+            HOSTILE,
+            before,
+            op(SERVER, FRAMES, 0, form, 0, 1, 3, 7, 3, 1),
+            op(SERVER, FRAMES, 0, form, 8, 3, 0, 0, 9, 9),
+            exchange(),
+            options=(form, form),
+        )
+    for edge in EDGES:
+        # Data, a reset, credit and an ACK, all there.
+        plays[f"edge_{edge}"] = play(
+            HOSTILE,
+            before,
+            write(CLIENT, 0, 500),
+            exchange(2),
+            *(
+                op(SERVER, FRAMES, 0, *frame)
+                for frame in (
+                    (14, 0, edge, 1, 5),
+                    (15, 4, edge, 2, 5),
+                    (4, 8, 1, edge),
+                    (17, 1, edge),
+                    (2, edge, 0, 2, 0, 0, 1, 1, 2),
+                )
+            ),
+            exchange(2),
+        )
+    plays["at_the_limits"] = play(
+        HOSTILE,
+        *(op(SERVER, FRAMES, 0, form, 200 + form % 50) for form in (10, 4, 5, 17, 21)),
     )
     plays["reserved"] = play(HOSTILE, made_up(SERVER, 1, first=0x5B))
     plays["zero_rtt_made_up"] = play(
