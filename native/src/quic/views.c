@@ -32,8 +32,8 @@ void qx_conn_get_stats(struct qx_conn *c, struct qx_conn_stats *out)
 	out->unsent_bytes = c->streams.unsent_bytes;
 	out->streams = c->streams.stream_cnt;
 	out->memory_bytes = sizeof(*c) + streams_memory_bytes(&c->streams) +
-			    c->recovery.sent.size * sizeof(struct sent_packet) +
-			    c->urgent.bytes + c->control.bytes + c->datagrams.bytes;
+			    sent_memory_bytes(&c->recovery.sent) + c->urgent.bytes +
+			    c->control.bytes + c->datagrams.bytes;
 	out->largest_received = c->ack.largest;
 	out->last_open_ns = c->last_open_ns;
 	out->first_eliciting_ns = c->first_eliciting_ns;
