@@ -47,11 +47,14 @@ class Sealed:
         pairs: the (secret, packet number) of each; a pair that comes twice means that an
             AEAD nonce was used twice, which gives AES-GCM away (RFC 9001 section 5.3).
         repeated: those that came twice.
+        ways: how packets were sealed: as "0-RTT" or "1-RTT", "coalesced" with others, in
+            a "later phase", and as which type of frame the first of each is.
     """
 
     def __init__(self, side: str, key_log: str, version: int) -> None:
         self.pairs: set[tuple[bytes, int]] = set()
         self.repeated: list[tuple[bytes, int]] = []
+        self.ways: set[str | int] = set()
         self._next_number = 0
         # Two for 0-RTT after a Retry, which is answered with another ClientHello.
         self._keys: dict[QuicPacketType, list[CryptoContext]] = {}
@@ -75,6 +78,9 @@ class Sealed:
                 end = start + header.packet_length
                 if (contexts := self._keys.get(header.packet_type)) is not None:
                     self._take_packet(contexts, data[start:end], offset)
+                    is_early = header.packet_type == QuicPacketType.ZERO_RTT
+                    self.ways.add("0-RTT" if is_early else "1-RTT")
+                    self.ways |= {"coalesced"} if start else set()
                 buf.seek(end)
 
     def _take_packet(
@@ -88,8 +94,10 @@ class Sealed:
             break
         else:
             raise AssertionError("a packet that none of the keys opens")
-        _, _, number, is_next_phase = opened
+        _, payload, number, is_next_phase = opened
+        self.ways.add(payload[0])
         if is_next_phase:
+            self.ways.add("later phase")
             apply_key_phase(context, next_key_phase(context), trigger="test")
         assert context.secret is not None
         pair = (context.secret, number)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aioquic.quic import events
+from aioquic.quic.packet import QuicFrameType
 from aioquic.tls import CipherSuite, Epoch
 
 from quicxdp.connection import FastConnection
 from tests.differential.conftest import DELAY_S, Network
-from tests.differential.sealed import Sealed
+from tests.differential.sealed import ZERO_RTT, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,8 +181,12 @@ def test_the_key_log_is_aioquics(make_world: MakeWorld) -> None:
 # ---- One sealer ------------------------------------------------------------------------
 
 
-def check_seals(world: World, logs: dict[str, io.StringIO]) -> None:
-    """Open all that the engine's sides have sent, and look for a nonce used twice."""
+def check_seals(world: World, logs: dict[str, io.StringIO]) -> dict[str, set[str | int]]:
+    """Open all that the engine's sides have sent, and look for a nonce used twice.
+
+    Returns the ways in which each has sealed.
+    """
+    ways = {}
     for side in ("client", "server"):
         connection = world.connection(side)
         if isinstance(connection, FastConnection):
@@ -190,6 +195,8 @@ def check_seals(world: World, logs: dict[str, io.StringIO]) -> None:
             stats = connection.get_stats()
             assert sealed.repeated == []
             assert len(sealed.pairs) == stats.tx_packets > 0
+            ways[side] = sealed.ways
+    return ways
 
 
 @pytest.mark.slow
@@ -237,6 +244,53 @@ def test_no_nonce_is_used_twice(make_world: MakeWorld, seed: int) -> None:
     assert world.run(world.is_over, seconds=120)
 
     check_seals(world, logs)
+
+
+@pytest.mark.parametrize("pair", [("native", "native")], indirect=True)
+def test_every_way_to_seal_takes_the_numbers_of_one_counter(
+    make_world: MakeWorld,
+) -> None:
+    """Early data, again after a Retry, coalesced; updates, probes of paths, a close.
+
+    Each must have happened: otherwise nothing would have been looked at.
+    """
+    first = make_world()
+    first.handshake()
+    assert first.run(lambda: first.tickets, seconds=5)
+    logs = {"client": io.StringIO(), "server": io.StringIO()}
+    world = make_world(
+        retry=True,
+        ticket=first.tickets[0],
+        ticket_store=first.ticket_store,
+        client={"secrets_log_file": logs["client"]},
+        server={"secrets_log_file": logs["server"]},
+    )
+    world.echo()
+    world.client.send_stream_data(0, bytes(3000), end_stream=True)
+    world.connect()
+    assert world.run(lambda: world.has_ended("client", 0), seconds=10)
+    for side in ("client", "server"):
+        world.connection(side).request_key_update()
+        ask(world)
+        ask(world)
+    # The server asks both addresses, the new one and the one left.
+    real, world.client_addr = world.client_addr, ("203.0.113.6", 6)
+    world.client.send_ping(1)
+    world.transmit("client")
+    world.client_addr = real
+    world.run(seconds=5)
+    world.server.close(error_code=7)
+    world.transmit("server")
+    assert world.run(world.is_over, seconds=60)
+
+    ways = check_seals(world, logs)
+    lines = logs["client"].getvalue().splitlines()
+    assert sum(line.startswith(ZERO_RTT) for line in lines) == 2  # before and after Retry
+    assert {"0-RTT", "1-RTT", "coalesced", "later phase"} <= ways["client"]
+    assert {"1-RTT", "coalesced", "later phase"} <= ways["server"]
+    assert {QuicFrameType.PATH_CHALLENGE, QuicFrameType.APPLICATION_CLOSE} <= ways[
+        "server"
+    ]
 
 
 def test_a_close_takes_a_number_of_its_own(make_world: MakeWorld) -> None:
