@@ -212,6 +212,39 @@ static void the_idle_clock_is_kept(void)
 	pair_end();
 }
 
+/* What one side says it sent, the other says it got, or the network kept it. */
+static void the_counters_of_both_sides_add_up(void)
+{
+	struct qx_conn_stats me, peer;
+
+	pair_start(NULL);
+	net.dup_ppm = 100000;
+	pair_write(CLIENT, 0, 0, 300000, true, true);
+	pair_write(SERVER, 1, 0, 1000, true, true);
+	T_EQ(qx_conn_update_key(sides[CLIENT].c, now_ns), 1);
+	T_EQ(qx_conn_push_control(sides[CLIENT].c, (const uint8_t[]){0x1e}, 1, 0, 0), 0);
+	pair_run(5 * S_NS);
+	pair_write(CLIENT, 4, 0, 10, false, false);
+	pair_run(5 * S_NS);
+	me = pair_stats(CLIENT);
+	peer = pair_stats(SERVER);
+	T_EQ(me.tx_packets, me.next_packet_number);
+	T_EQ(me.tx_packets, sides[CLIENT].packets);
+	T_EQ(me.tx_bytes, sides[CLIENT].packet_bytes);
+	T_CHECK(peer.duplicates > 0);
+	T_EQ(peer.rx_packets - peer.duplicates, me.tx_packets);
+	T_EQ(peer.largest_received, me.next_packet_number - 1);
+	T_EQ(me.lost_packets, 0);
+	T_EQ(me.lost_bytes, 0);
+	T_EQ(me.control_frames, 1);
+	T_EQ(peer.up_packets, 1);
+	T_EQ(me.key_updates, peer.key_updates);
+	T_EQ(me.streams, 3); /* 4 is open, 0 and 1 in one direction */
+	T_CHECK(me.rtt_min_ns >= 2 * net.delay_ns && me.rtt_smoothed_ns >= me.rtt_min_ns);
+	T_CHECK(me.cwnd_bytes > 0 && me.unsent_bytes == 0);
+	pair_end();
+}
+
 static void closing_releases_every_buffer(void)
 {
 	pair_start(NULL);
@@ -311,6 +344,7 @@ static const struct t_case cases[] = {
 	{"events of a stream keep their order", events_of_a_stream_keep_their_order},
 	{"the spin bit turns once per round trip", the_spin_bit_turns_once_per_round_trip},
 	{"the idle clock is kept", the_idle_clock_is_kept},
+	{"the counters of both sides add up", the_counters_of_both_sides_add_up},
 	{"closing releases every buffer", closing_releases_every_buffer},
 	{"closing keeps what events point to", closing_keeps_what_events_point_to},
 	{"an idle connection is small", an_idle_connection_is_small},

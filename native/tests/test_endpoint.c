@@ -108,6 +108,45 @@ static void a_full_ring_starves_nobody(void)
 	hosts_close();
 }
 
+/* A peer with keys that breaks the rules, or sends what costs much, harms its own connection
+ * alone: the others get all their data, and their share. */
+static void a_hostile_connection_takes_nothing_from_the_others(void)
+{
+	enum {
+		CONNS = 4
+	};
+	static const uint8_t unknown[] = {0x1f, 0}, reset_of_ours[] = {0x04, 3, 0, 0};
+	const uint8_t challenge[9] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};
+
+	hosts_open(lan, CONNS, 0);
+	for (uint32_t i = 0; i < CONNS; i++) {
+		host_write(HOST_CLIENT, i, 0, 900000);
+		host_write(HOST_SERVER, i, 1, 900000);
+	}
+	/* Hundreds of frames for aioquic in each packet, then what ends the connection. */
+	for (uint32_t turn = 0; turn < 50; turn++) {
+		struct qx_conn *c = hosts[HOST_CLIENT].conns[0].c;
+
+		for (uint32_t i = 0; i < 500; i++)
+			qx_conn_push_control(c, challenge, sizeof(challenge), 0, 0);
+		if (turn == 40) {
+			T_EQ(qx_conn_push_control(c, reset_of_ours, 4, 0, QX_CTL_URGENT), 0);
+			T_EQ(qx_conn_push_control(c, unknown, 2, 0, QX_CTL_URGENT), 0);
+		}
+		hosts_run(MS_NS);
+	}
+	hosts_run(5 * S_NS);
+	T_EQ(hosts[HOST_SERVER].conns[0].errors, 1);
+	T_CHECK(hosts[HOST_SERVER].conns[0].ups > 40);
+	for (uint32_t i = 1; i < CONNS; i++) {
+		T_EQ(hosts[HOST_SERVER].conns[i].bytes, 900000);
+		T_EQ(hosts[HOST_CLIENT].conns[i].bytes, 900000);
+		T_EQ(hosts[HOST_SERVER].conns[i].errors, 0);
+		T_EQ(host_stats(HOST_SERVER, i).lost_packets, 0);
+	}
+	hosts_close();
+}
+
 /* ---- Who gets a datagram, and in what order ---- */
 
 static void send_raw(const void *data, uint32_t len_bytes)
@@ -395,6 +434,8 @@ static const struct t_case cases[] = {
 	{"a bad link loses nothing", a_bad_link_loses_nothing},
 	{"connections share fairly", connections_share_fairly},
 	{"a full ring starves nobody", a_full_ring_starves_nobody},
+	{"a hostile connection takes nothing from the others",
+	 a_hostile_connection_takes_nothing_from_the_others},
 	{"after a long header all goes up, in order",
 	 after_a_long_header_all_goes_up_in_order},
 	{"what no connection is known for goes up", what_no_connection_is_known_for_goes_up},
