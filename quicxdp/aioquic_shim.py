@@ -7,7 +7,6 @@ installed aioquic.  The range of versions is checked when this module is importe
 from __future__ import annotations
 
 import contextvars
-from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -211,6 +210,26 @@ def tell(protocol: QuicConnectionProtocol) -> None:
     protocol.transmit()
 
 
+def guarded(
+    protocol: QuicConnectionProtocol, function: Callable[..., object]
+) -> Callable[..., None]:
+    """Return *function* of *protocol*, which is told of what that raises.
+
+    By its method `connection_failed`, if it has one; otherwise the caller is.
+    """
+    failed = getattr(protocol, "connection_failed", None)
+
+    def call(*args: object) -> None:
+        try:
+            function(protocol, *args)
+        except Exception as exc:
+            if failed is None:
+                raise
+            failed(exc)
+
+    return call
+
+
 def may_feed(protocol: object) -> bool:
     """Tell whether `feed` does the same as *protocol*'s own `datagram_received`."""
     return (
@@ -220,8 +239,14 @@ def may_feed(protocol: object) -> bool:
     )
 
 
-def take_batches(protocol: object) -> None:
-    """Give *protocol* a `datagrams_received`, unless it has ideas of its own."""
-    if may_feed(protocol) and not hasattr(protocol, "datagrams_received"):
-        known = cast("Any", protocol)
-        known.datagrams_received = partial(feed, known)
+def take_batches(protocol: object) -> bool:
+    """Give *protocol* a `datagrams_received`, unless it has ideas of its own.
+
+    Returns:
+        Whether it got one.
+    """
+    if not may_feed(protocol) or hasattr(protocol, "datagrams_received"):
+        return False
+    known = cast("Any", protocol)
+    known.datagrams_received = guarded(known, feed)
+    return True

@@ -18,7 +18,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from . import aioquic_shim as shim
 from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
-from .engine_choice import choose, connection_factory
+from .engine_choice import announce, choose, connection_factory, use_datagrams
 from .streams import use_backpressure
 from .transport import DatagramTransport
 
@@ -54,6 +54,10 @@ def _dual_stack_socket(local_port: int) -> socket.socket:
     return sock
 
 
+def _tell_failure(protocol: Any, _: object, exc: Exception) -> None:  # noqa: ANN401
+    protocol.connection_failed(exc)
+
+
 @asynccontextmanager
 async def connect(
     host: str,
@@ -72,6 +76,9 @@ async def connect(
     engine: EngineKind | str = ENGINE_DEFAULT,
 ) -> AsyncGenerator[QuicConnectionProtocol, None]:
     """Connect to a QUIC server; `aioquic.asyncio.connect` with faster lanes.
+
+    A protocol with a method `connection_failed(exc)` is told when handling what has
+    arrived raised something; otherwise the event loop's exception handler is.
 
     Args:
         host: the server; a name or an address.
@@ -101,7 +108,7 @@ async def connect(
         configuration = QuicConfiguration(is_client=True)
     if configuration.server_name is None:
         configuration.server_name = host
-    kind, _ = choose(engine, configuration)
+    kind, why = choose(engine, configuration)
     make = create_protocol or QuicConnectionProtocol
     # The engine in C needs the datapath, and a connection its engine.
     transport, _ = await create_datagram_endpoint(
@@ -122,10 +129,14 @@ async def connect(
             token_handler=token_handler,
         )
         protocol = make(connection, stream_handler=stream_handler)
-        shim.take_batches(protocol)
+        if not shim.take_batches(protocol):
+            why = use_datagrams(connection, protocol) or why
         use_backpressure(protocol)
         if turn is not None:
-            turn.listen(shim.connection_of(protocol), partial(shim.tell, protocol))
+            turn.listen(shim.connection_of(protocol), shim.guarded(protocol, shim.tell))
+            if hasattr(protocol, "connection_failed"):
+                turn.engine.on_failure = partial(_tell_failure, protocol)
+        announce(transport, kind, why)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
     except BaseException:

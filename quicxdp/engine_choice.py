@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from .errors import ConfigError, UnavailableError
 from .seam.core import engine_config
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from aioquic.quic.configuration import QuicConfiguration
 
     from .engine import Engine
+
+logger = logging.getLogger(__name__)
 
 
 def choose(
@@ -70,3 +74,28 @@ def connection_factory(
     if kind is EngineKind.AIOQUIC:
         return QuicConnection
     return partial(FastConnection, engine=engine)
+
+
+def announce(transport: asyncio.BaseTransport, kind: EngineKind, reason: str) -> None:
+    """Say who handles the connections of an endpoint, and why: in the log, and there.
+
+    Of a transport that is not ours nothing is said.
+    """
+    note = getattr(transport, "note_engine", None)
+    if note is not None:
+        address = transport.get_extra_info("sockname")[:2]
+        logger.info("engine=%s on %s: %s", kind.value, address, reason)
+        note(kind, reason)
+
+
+def use_datagrams(connection: QuicConnection, protocol: asyncio.DatagramProtocol) -> str:
+    """Let *protocol* carry the datagrams of the new *connection*, since it asks for that.
+
+    Returns:
+        What to say of it; "" if the engine in C does not handle the connection.
+    """
+    if not isinstance(connection, FastConnection):
+        return ""
+    connection.carry_datagrams()
+    name = type(protocol).__qualname__
+    return f"the engine in C; {name} takes each datagram itself, at a call per packet"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .config import Io
+    from .config import EngineKind, Io
     from .stats import Stats
 
 
@@ -22,9 +22,14 @@ class EndpointInfo:
         interface: the interface of the XDP lane, or "".
         reason: why that lane, in words.
         stats: returns the counters of now.
+        engine: who handles the packets of QUIC connections here, NATIVE or AIOQUIC; None
+            for an endpoint of another protocol.
+        engine_reason: why that one, in words.
     """
 
     io: Io
     interface: str
     reason: str
     stats: Callable[[], Stats]
+    engine: EngineKind | None = None
+    engine_reason: str = ""

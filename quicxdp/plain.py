@@ -7,6 +7,7 @@ and `get_extra_info("quicxdp")`, so that what runs on top need not know the diff
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from .alarm import LoopAlarm
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .addresses import Address
     from .clock import Clock
+    from .config import EngineKind
 
 
 class PlainTransport(asyncio.DatagramTransport):
@@ -44,7 +46,7 @@ class PlainTransport(asyncio.DatagramTransport):
         self.rx_bytes = 0
         self.tx_packets = 0
         self.tx_bytes = 0
-        self._extra = {
+        self._extra: dict[str, Any] = {
             "quicxdp": EndpointInfo(
                 io=Io.ASYNCIO, interface="", reason=reason, stats=self._stats
             )
@@ -81,6 +83,12 @@ class PlainTransport(asyncio.DatagramTransport):
         if name in self._extra:
             return self._extra[name]
         return self._inner.get_extra_info(name, default)
+
+    def note_engine(self, kind: EngineKind, reason: str) -> None:
+        """Let `get_extra_info("quicxdp")` tell who handles connections here, and why."""
+        self._extra["quicxdp"] = replace(
+            self._extra["quicxdp"], engine=kind, engine_reason=reason
+        )
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let *protocol* receive from now on."""

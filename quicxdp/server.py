@@ -25,7 +25,7 @@ from . import aioquic_shim as shim
 from .alarm import report
 from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
-from .engine_choice import choose, connection_factory
+from .engine_choice import announce, choose, connection_factory, use_datagrams
 from .streams import use_backpressure
 from .transport import DatagramTransport
 
@@ -104,7 +104,8 @@ class QuicServer(AioquicServer):
             retry=retry,
             stream_handler=stream_handler,
         )
-        self._kind, _ = choose(engine, configuration)
+        self._kind, self._why = choose(engine, configuration)
+        self._announced: set[str] = set()
         self._turn: EngineTurn | None = None
         self._receive: Callable[[bytes, NetworkAddress], None]
         self._use_engine(None)
@@ -140,6 +141,11 @@ class QuicServer(AioquicServer):
         if self._kind is EngineKind.NATIVE and isinstance(transport, DatagramTransport):
             self._turn = transport.open_engine(self._configuration.connection_id_length)
             self._use_engine(self._turn.engine)
+        self._announce(self._why)
+
+    def _announce(self, why: str) -> None:
+        self._announced.add(why)
+        announce(self.transport, self._kind, why)
 
     def _use_engine(self, engine: Engine | None) -> None:
         if self._kind is EngineKind.AIOQUIC:
@@ -202,6 +208,10 @@ class QuicServer(AioquicServer):
         protocol = create_protocol(*args, **kwargs)
         if shim.may_feed(protocol):
             cast("Any", protocol).datagram_received = partial(self._collect, protocol)
+        else:
+            why = use_datagrams(shim.connection_of(protocol), protocol)
+            if why and why not in self._announced:
+                self._announce(why)
         shim.use_loop(protocol, self._loop)
         use_backpressure(protocol)
         if self._turn is not None:

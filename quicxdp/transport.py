@@ -22,6 +22,7 @@ import logging
 import os
 import warnings
 from asyncio.trsock import TransportSocket
+from dataclasses import replace
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from .addresses import Address, PeerAddress
     from .clock import Clock
-    from .config import Io, SendLimits
+    from .config import EngineKind, Io, SendLimits
     from .datapath import Datapath
     from .errors import DatapathError
     from .ownership import Owner
@@ -92,7 +93,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._peername: Address | None = sock.getpeername()
         except OSError:
             self._peername = None
-        self._extra = {
+        self._extra: dict[str, Any] = {
             "socket": TransportSocket(sock),
             "sockname": sock.getsockname(),
             "peername": self._peername,
@@ -346,6 +347,12 @@ class DatagramTransport(asyncio.DatagramTransport):
     def clock(self) -> Clock:
         """Timers as precise as the kernel's; run in this transport's turns."""
         return self._reactor.clock
+
+    def note_engine(self, kind: EngineKind, reason: str) -> None:
+        """Let `get_extra_info("quicxdp")` tell who handles connections here, and why."""
+        self._extra["quicxdp"] = replace(
+            self._extra["quicxdp"], engine=kind, engine_reason=reason
+        )
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let *protocol* receive from now on."""

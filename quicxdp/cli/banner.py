@@ -100,6 +100,7 @@ def lines(
     *,
     version: str,
     what: str,
+    engine: str,
     listeners: Sequence[Listener],
     certificate: ServerCertificate,
     ca_file: Path | None,
@@ -114,6 +115,7 @@ def lines(
             f"  {url:{width}}  lane {item.lane}: {item.reason}"
             for url, item in zip(urls, listeners, strict=True)
         ),
+        f"  engine {engine}",
         f"  certificate for {', '.join(certificate.names) or 'nobody'}, until {end}",
         f"  SPKI SHA-256 {certificate.spki_hash}",
         "Try:",

@@ -53,6 +53,8 @@ class Connection:
     port: int
     lane: str
     reason: str
+    engine: str
+    engine_reason: str
     looked_up_s: float
     connected_s: float
     context: AbstractAsyncContextManager[object]
@@ -94,6 +96,8 @@ async def dial(
         port,
         info.io.value,
         info.reason,
+        info.engine.value,
+        info.engine_reason,
         looked_up_s,
         connected_s,
         context,

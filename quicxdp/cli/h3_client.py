@@ -20,7 +20,6 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic import events
 
 from quicxdp import aioquic_shim_streams as shim
-from quicxdp.aioquic_shim import feed
 from quicxdp.aioquic_shim_streams import BoundedH3Connection
 
 from .endings import error_name, explain
@@ -30,7 +29,7 @@ from .stream_pump import LOW_WATER_BYTES, StreamPump
 if TYPE_CHECKING:
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.h3.events import H3Event, Headers
-    from aioquic.quic.connection import NetworkAddress, QuicConnection
+    from aioquic.quic.connection import QuicConnection
 
     from .body import Body, BodyError
 
@@ -170,18 +169,14 @@ class H3ClientProtocol(QuicConnectionProtocol):
         super().connection_made(transport)
         self.datagram_transport = transport
 
-    def datagrams_received(self, batch: list[tuple[bytes, NetworkAddress]]) -> None:
-        """Handle datagrams, and whatever they make aioquic do."""
-        try:
-            feed(self, batch)
-        except (ValueError, RuntimeError, LookupError, AssertionError) as error:
-            # Bytes of the server have led aioquic where it should not be.  Go no further.
-            self._fail(
-                CommandError(
-                    f"a packet of the server could not be handled: {error!r}",
-                    FetchExit.RECEIVE_ERROR,
-                )
+    def connection_failed(self, error: Exception) -> None:
+        """Go no further: bytes of the server have led us where we should not be."""
+        self._fail(
+            CommandError(
+                f"a packet of the server could not be handled: {error!r}",
+                FetchExit.RECEIVE_ERROR,
             )
+        )
 
     async def wait_closed(self) -> None:
         """Return at once: a command that ends need not wait out the closing period.

@@ -43,8 +43,9 @@ def set_up(level: LogLevel, *, access: bool) -> None:
         # aioquic warns of every stranger's broken handshake, and what goes wrong in our
         # own connections we say ourselves.
         logging.getLogger("quic").setLevel(logging.ERROR)
-        # The lane is part of what the commands print.
-        logging.getLogger("quicxdp.endpoint").setLevel(logging.WARNING)
+        # Lane and engine are part of what the commands print.
+        for name in ("quicxdp.endpoint", "quicxdp.engine_choice"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     access_log.propagate = False
     access_log.handlers.clear()
     access_log.disabled = not access

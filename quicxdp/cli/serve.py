@@ -281,6 +281,7 @@ class _Server:
         for line in banner.lines(
             version=quicxdp.__version__,
             what=what,
+            engine=_engine(self.endpoints[0]),
             listeners=[_listener(endpoint) for endpoint in self.endpoints],
             certificate=self.certificate,
             ca_file=startup.find_ca(self.options.certfile, self.certificate),
@@ -335,3 +336,8 @@ def _listener(endpoint: QuicServer) -> banner.Listener:
     host, port = transport.get_extra_info("sockname")[:2]
     info = transport.get_extra_info("quicxdp")
     return banner.Listener(host, port, info.io.value, info.reason)
+
+
+def _engine(endpoint: QuicServer) -> str:
+    info = endpoint.transport.get_extra_info("quicxdp")
+    return f"{info.engine.value}: {info.engine_reason}"

@@ -3,7 +3,8 @@
 Written when SIGUSR1 asks for it and when the server stops.  The file is replaced as a
 whole, so a reader finds the old counters or the new ones and never a half.
 
-    {"listeners": [{"address": [...], "io": "xdp", "interface": "eth1", "reason": "..."}],
+    {"listeners": [{"address": [...], "io": "xdp", "interface": "eth1", "reason": "...",
+                    "engine": "native", "engine_reason": "..."}],
      "lanes": {"xdp": {"rx_packets": ...}, ...}, "drops": {"fragment": ...}, ...
      "rx_ring_produced": ..., "frames": {"free": ...}, ...}
 
@@ -63,6 +64,8 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
                 "io": info.io.value,
                 "interface": info.interface,
                 "reason": info.reason,
+                "engine": None if info.engine is None else info.engine.value,
+                "engine_reason": info.engine_reason,
             }
             for address, info in listeners
         ],

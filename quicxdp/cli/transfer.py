@@ -150,6 +150,7 @@ class Fetcher:
         )
         self._talk(f"connected to {connection.address} port {connection.port}")
         self._talk(f"lane {connection.lane}: {connection.reason}")
+        self._talk(f"engine {connection.engine}: {connection.engine_reason}")
         return connection, True
 
     async def _receive(self, job: Job, connection: Connection, response: Response) -> int:

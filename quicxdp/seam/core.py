@@ -9,7 +9,7 @@ compares what C was told last with how things are, after every return from aioqu
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aioquic import tls
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
@@ -127,6 +127,7 @@ class SeamConnection(QuicConnection):
         super().__init__(**aioquic_arguments)
         configuration = self._configuration
         self._engine = engine or Engine(cid_len_bytes=configuration.connection_id_length)
+        self._is_sans_io = self._engine.sans_io
         self._manual_consumption = manual_consumption
         self.conn = self._open_conn()
         self._loss = JointRecovery(
@@ -224,6 +225,15 @@ class SeamConnection(QuicConnection):
         self._now_ns = now_ns = to_ns(now)
         return now_ns
 
+    def carry_datagrams(self) -> None:
+        """Let whoever owns the connection carry its datagrams, as without an endpoint.
+
+        The endpoint's engine knows neither the connection's IDs nor its path.  It passes
+        up what it cannot place, to whoever hands datagrams to connections, and sends
+        nothing.  Call this before the connection begins.
+        """
+        self._is_sans_io = True
+
     def _has_drained(self, stream_id: int) -> None:
         if stream_id in self._draining:
             self._draining.discard(stream_id)
@@ -265,6 +275,8 @@ class SeamConnection(QuicConnection):
         if self.host_cid != self._told_host_cid:
             self._told_host_cid = self.host_cid
             self.conn.set_host_cid(self.host_cid)
+        if self._is_sans_io and not self._engine.sans_io:
+            return
         # Issuing raises the first, retiring lowers the second.
         mark = (self._host_cid_seq, len(self._host_cids))
         if mark == self._told_cids_mark:
@@ -289,8 +301,8 @@ class SeamConnection(QuicConnection):
             if path.is_validated and old is not None and not old.is_validated:
                 conn.abandon_path(self._path_first_pn)
             self._path_first_pn = conn.stats()[conn.at.next_packet_number]
-            if (raw := self._engine.path_of(path.addr)) is not None:
-                conn.set_path(raw)
+            if not self._is_sans_io:
+                conn.set_path(cast("bytes", self._engine.path_of(path.addr)))
         if path.is_validated:
             budget = native.NO_LIMIT
             # RFC 9000 section 9.4: congestion control and RTT start anew when the new

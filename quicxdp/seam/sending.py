@@ -120,7 +120,7 @@ class SendingConnection(ReceivingConnection):
     ) -> list[tuple[bytes, NetworkAddress]]:
         # With a datapath the engine sends by itself, at the end of the turn; but not
         # while what aioquic sends depends on what it has sent, and the other way round.
-        if not self._engine.sans_io:
+        if not self._is_sans_io:
             self._engine.wake()
             if self._handshake_confirmed and path.is_validated:
                 return []
@@ -235,7 +235,7 @@ class SendingConnection(ReceivingConnection):
         """Return when `handle_timer` wants to be called."""
         if self.conn.closed or self._state in END_STATES:
             return super().get_timer()
-        if self._engine.sans_io:
+        if self._is_sans_io:
             self._sync_idle()
             at_s = self._aioquic_timer()
             engine_ns = self.conn.deadline_ns()
@@ -259,11 +259,7 @@ class SendingConnection(ReceivingConnection):
         if not self.conn.closed:
             self._sync_idle()
         super().handle_timer(now)
-        if (
-            not self.conn.closed
-            and self._state not in END_STATES
-            and self._engine.sans_io
-        ):
+        if not self.conn.closed and self._state not in END_STATES and self._is_sans_io:
             self.conn.handle_timer(self._now_ns)
             self._engine.pump()
         self._sync()

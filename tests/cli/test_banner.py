@@ -65,6 +65,7 @@ def test_the_lines_say_lane_and_reason_of_every_address() -> None:
     lines = banner.lines(
         version="1",
         what="www",
+        engine="native: in C",
         listeners=[
             Listener("127.0.0.1", 4433, "socket", "why"),
             Listener("::1", 4433, "xdp", "because"),
@@ -76,4 +77,5 @@ def test_the_lines_say_lane_and_reason_of_every_address() -> None:
     text = "\n".join(lines)
     assert "https://127.0.0.1:4433/  lane socket: why" in text
     assert "https://[::1]:4433/      lane xdp: because" in text
+    assert "  engine native: in C" in text
     assert "--cacert" not in text

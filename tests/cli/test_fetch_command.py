@@ -121,6 +121,7 @@ def test_verbose_tells_what_happens(fetch: Fetch) -> None:
     text = done.stderr.decode()
     assert re.search(r"\* connected to \S+ port \d+", text)
     assert re.search(r"\* lane \w+: ", text)
+    assert re.search(r"\* engine \w+: ", text)
     assert "> x-test: yes" in text
     assert "< :status: 200" in text
     assert done.stdout == b"<h1>start</h1>\n"

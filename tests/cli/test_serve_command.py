@@ -28,6 +28,7 @@ def test_the_announcement_has_addresses_lane_certificate_and_commands(
 
     assert re.search(rf"https://127\.0\.0\.1:{server.port}/ +lane \w+: ", text)
     assert f"https://[::1]:{server.port}/" in text
+    assert re.search(r"^  engine (native|aioquic): ", text, re.MULTILINE)
     assert loaded.spki_hash in text
     assert f"quicxdp fetch --cacert {pki}/ca.pem https://localhost:{server.port}/" in text
     for command in (

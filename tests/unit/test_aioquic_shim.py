@@ -80,6 +80,7 @@ ADDED_TO_THE_CONNECTION = {
         "_draining",
     ),
     *("_end", "_engine", "_engine_datagrams", "_enter", "_found", "_good_host"),
+    "_is_sans_io",
     *("_has_drained", "_held", "_held_token", "_idle_base_ns", "_is_for_engine"),
     *("_is_opening", "_log_collected", "_manual_consumption", "_may_aioquic_send"),
     *("_next_ids", "_now_ns", "_open", "_open_conn", "_opened", "_path_first_pn"),
@@ -101,8 +102,8 @@ OURS: dict[ModuleType, set[str]] = {
     aioquic_shim: {"_clock"},
     client: set(),
     server: {
-        *("_all_ended", "_cids", "_collected", "_draining", "_in_batch", "_kind"),
-        *("_lost", "_receive", "_table", "_turn"),
+        *("_all_ended", "_announced", "_cids", "_collected", "_draining", "_in_batch"),
+        *("_kind", "_lost", "_receive", "_table", "_turn", "_why"),
     },
     **dict.fromkeys(SEAM, ADDED_TO_THE_CONNECTION | ADDED_TO_OTHERS),
 }

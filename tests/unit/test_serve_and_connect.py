@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 import quicxdp
 from tests.unit.conftest import client_configuration
@@ -219,18 +221,31 @@ def test_draining_an_idle_server_is_closing_it(
     run(main())
 
 
+@pytest.mark.parametrize("engine", ["native", "aioquic"])
 def test_a_client_protocol_may_override_everything(
-    run: Run, server_configuration: QuicConfiguration
+    run: Run, server_configuration: QuicConfiguration, engine: str
 ) -> None:
-    """On the client's side too."""
+    """Subclasses see each datagram, in and out, also with the engine in C."""
+
+    class Sender:
+        def __init__(self, transport: asyncio.BaseTransport) -> None:
+            self.transport: Any = transport
+            self.sent = 0
+
+        def sendto(self, data: bytes, addr: Any) -> None:
+            self.sent += 1
+            self.transport.sendto(data, addr)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.transport, name)
 
     class Own(QuicConnectionProtocol):
         datagrams = 0
         transport_seen: Any = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            Own.transport_seen = transport
-            super().connection_made(transport)
+            Own.transport_seen = Sender(transport)
+            super().connection_made(Own.transport_seen)
 
         def datagram_received(self, data: Any, addr: Any) -> None:
             Own.datagrams += 1
@@ -238,10 +253,116 @@ def test_a_client_protocol_may_override_everything(
 
     async def main() -> None:
         server, port = await serve(server_configuration)
-        async with connect(port, create_protocol=Own) as client:
-            assert await ask(client, b"hello") == b"hello"
+        async with connect(port, create_protocol=Own, engine=engine) as client:
+            before, sent_before = Own.datagrams, Own.transport_seen.sent
+            assert await ask(client, b"h" * 50_000) == b"h" * 50_000
             assert client._transport is Own.transport_seen
-        assert Own.datagrams > 2
+            assert Own.datagrams >= before + 50_000 / 1452
+            assert Own.transport_seen.sent >= sent_before + 50_000 / 1452
+            info = client._transport.get_extra_info("quicxdp")
+            assert info.engine.value == engine
+            assert (engine == "native") == ("Own takes each" in info.engine_reason)
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("engine", ["native", "aioquic"])
+def test_a_server_protocol_may_take_its_datagrams_itself(
+    run: Run, server_configuration: QuicConfiguration, engine: str
+) -> None:
+    """And others beside it on the same port still take the fast way."""
+
+    class Own(QuicConnectionProtocol):
+        datagrams = 0
+
+        def datagram_received(self, data: Any, addr: Any) -> None:
+            Own.datagrams += 1
+            super().datagram_received(data, addr)
+
+    kinds = iter([Own, QuicConnectionProtocol])
+
+    def make(*args: Any, **kwargs: Any) -> QuicConnectionProtocol:
+        return next(kinds)(*args, **kwargs)
+
+    async def main() -> None:
+        server, port = await serve(
+            server_configuration, create_protocol=make, engine=engine
+        )
+        async with connect(port) as first, connect(port) as second:
+            before = Own.datagrams
+            assert await ask(first, b"1" * 50_000) == b"1" * 50_000
+            after = Own.datagrams
+            assert after >= before + 50_000 / 1452
+            assert await ask(second, b"2" * 50_000) == b"2" * 50_000
+            # Acknowledgements of the first one may still be on their way.
+            assert Own.datagrams < after + 50_000 / 1452
+            # Its connection IDs change, and it goes on.
+            first.change_connection_id()
+            assert await ask(first, b"3" * 5000) == b"3" * 5000
+        info = server.transport.get_extra_info("quicxdp")
+        assert (engine == "native") == ("Own takes each" in info.engine_reason)
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("engine", ["native", "aioquic"])
+def test_a_client_is_told_of_what_it_failed_to_handle(
+    run: Run, server_configuration: QuicConfiguration, engine: str
+) -> None:
+    """It can give up at once, with the reason, instead of waiting for an answer."""
+
+    class Own(QuicConnectionProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.failed = asyncio.get_running_loop().create_future()
+
+        def quic_event_received(self, event: QuicEvent) -> None:
+            if type(event) is StreamDataReceived:
+                raise LookupError("what is this?")
+
+        def connection_failed(self, exc: Exception) -> None:
+            self.failed.set_result(exc)
+
+    async def main() -> None:
+        server, port = await serve(server_configuration)
+        async with connect(port, create_protocol=Own, engine=engine) as client:
+            client._quic.send_stream_data(0, b"?", end_stream=True)
+            client.transmit()
+            assert isinstance(await client.failed, LookupError)
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("io", ["socket", "asyncio"])
+def test_the_engine_in_use_is_said_with_its_reason(
+    run: Run,
+    server_configuration: QuicConfiguration,
+    caplog: pytest.LogCaptureFixture,
+    io: str,
+) -> None:
+    """In the log once per endpoint, and for programs."""
+
+    async def main() -> None:
+        with caplog.at_level(logging.INFO, "quicxdp.engine_choice"):
+            server, port = await serve(server_configuration, engine="auto", io=io)
+            async with connect(port, engine="aioquic", io=io) as client:
+                info = client._transport.get_extra_info("quicxdp")
+                assert info.engine is quicxdp.EngineKind.AIOQUIC
+                assert "was asked for" in info.engine_reason
+        info = server.transport.get_extra_info("quicxdp")
+        assert info.engine is quicxdp.EngineKind.NATIVE
+        said = [record.message for record in caplog.records]
+        assert said == [
+            f"engine=native on ('::1', {port}): {info.engine_reason}",
+            *[message for message in said if message.startswith("engine=aioquic on ")],
+        ]
+        assert len(said) == 2
         server.close()
         await server.wait_closed()
 
