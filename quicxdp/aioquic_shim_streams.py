@@ -132,15 +132,36 @@ def ending(quic: QuicConnection) -> Ending | None:
 def bound_receive_windows(
     quic: QuicConnection,
     window_bytes: int,
-    held_bytes: Callable[[int], int] = lambda _stream_id: 0,
+    held_bytes: Callable[[int], int] | None = None,
 ) -> None:
     """Let a peer send at most *window_bytes* ahead of the reader on every stream.
 
-    aioquic doubles a stream's limit as soon as the peer has used half of it, even with
+    From here on credit follows what was delivered in order, less what *held_bytes* says
+    that the application has not used up yet (RFC 9000 section 4.2).  An application that
+    holds data back must tell of everything that it does not hold, with `credit`.
+    """
+    if isinstance(quic, FastConnection):
+        # Its windows follow what was delivered anyway.
+        quic.set_stream_window_max(window_bytes)
+        quic.set_manual_consumption(manual=held_bytes is not None)
+    else:
+        _bound_aioquics_windows(quic, window_bytes, held_bytes or (lambda _stream_id: 0))
+
+
+def credit(quic: QuicConnection, stream_id: int, used_bytes: int) -> None:
+    """Take note that so much of a stream's data is not held, or not held any more."""
+    if isinstance(quic, FastConnection):
+        quic.consumed(stream_id, used_bytes)
+
+
+def _bound_aioquics_windows(
+    quic: QuicConnection, window_bytes: int, held_bytes: Callable[[int], int]
+) -> None:
+    """Let aioquic write MAX_STREAM_DATA by another rule than its own.
+
+    It doubles a stream's limit as soon as the peer has used half of it, even with
     one byte at its far end, and sets memory aside for the gap: twenty small packets
-    could make it set aside gigabytes.  From here on credit follows what was delivered
-    in order, less what *held_bytes* says that the application has not used up yet (RFC
-    9000 section 4.2).
+    could make it set aside gigabytes.
     """
 
     def write_stream_limits(

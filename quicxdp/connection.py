@@ -210,6 +210,14 @@ class FastConnection(SendingConnection):
         if not self.conn.closed:
             self.conn.set_manual_consume(manual=manual)
 
+    def set_stream_window_max(self, window_bytes: int) -> None:
+        """Let no stream that is opened from now on get a larger window.
+
+        One that the configuration made larger stays so, but does not grow.
+        """
+        if not self.conn.closed:
+            self.conn.set_window_max(window_bytes)
+
     def consumed(self, stream_id: int, size_bytes: int) -> None:
         """Give the peer credit for data that was used up (manual consumption)."""
         # What cannot be used any more, on a stream that is over, needs no credit.

@@ -334,6 +334,10 @@ class Conn:
         """Give credit only by `consume`, for what arrives from now on."""
         self._lib.qx_conn_set_manual_consume(self._live(), manual)
 
+    def set_window_max(self, window_max_bytes: int) -> None:
+        """Let the windows of streams opened from now on grow to this at most."""
+        self._lib.qx_conn_set_window_max(self._live(), window_max_bytes)
+
     def consume(self, stream_id: int, size_bytes: int) -> int:
         """Give credit for data that was used up; 0 or -errno."""
         return self._lib.qx_stream_consume(self._live(), stream_id, size_bytes)

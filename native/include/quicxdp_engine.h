@@ -326,6 +326,8 @@ int qx_stream_reset(struct qx_conn *c, uint64_t stream_id, uint64_t error_code);
 int qx_stream_stop(struct qx_conn *c, uint64_t stream_id, uint64_t error_code);
 /* Instead of the configuration's manual_consume, for what arrives from now on. */
 void qx_conn_set_manual_consume(struct qx_conn *c, uint32_t manual);
+/* Instead of the configuration's window_max_bytes, for streams that are opened from now on. */
+void qx_conn_set_window_max(struct qx_conn *c, uint64_t window_max_bytes);
 int qx_stream_consume(struct qx_conn *c, uint64_t stream_id, uint64_t len_bytes);
 /* Bytes written and not yet sent (stream 2^62: the whole connection). */
 uint64_t qx_stream_buffered(const struct qx_conn *c, uint64_t stream_id);

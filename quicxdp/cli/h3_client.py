@@ -38,8 +38,9 @@ WINDOW_BYTES = 8 * 1024 * 1024
 _BUFFERED_BYTES_MAX = FIELD_SECTION_BYTES_MAX + 16
 _INTERIM_CNT_MAX = 32
 _INTERIM_STATUS = 200
-# Credit is given in halves of the window; a reader that frees so much wakes the sender.
-_CREDIT_STEP_BYTES = WINDOW_BYTES // 2
+# Credit is given in halves of the window.  A reader that frees so much wakes the sender,
+# in smaller steps, since a peer may stop somewhat before the end of its credit.
+_CREDIT_STEP_BYTES = WINDOW_BYTES // 8
 
 _BROKEN = (FetchExit.HTTP3_ERROR, FetchExit.RECEIVE_ERROR)
 
@@ -141,6 +142,7 @@ class H3ClientProtocol(QuicConnectionProtocol):
         """Take note that the reader is done with bytes: the server may send as many."""
         before = response.held_bytes // _CREDIT_STEP_BYTES
         response.held_bytes -= used_bytes
+        shim.credit(self._quic, response.stream_id, used_bytes)
         if response.held_bytes // _CREDIT_STEP_BYTES < before:
             self.transmit()
 
@@ -154,6 +156,7 @@ class H3ClientProtocol(QuicConnectionProtocol):
         """Forget a response; cancel it if it has not ended (RFC 9114 section 4.1.1)."""
         self._responses.pop(response.stream_id, None)
         self._pump.drop(response.stream_id)
+        shim.credit(self._quic, response.stream_id, response.held_bytes)
         if response.is_ended or self._failure is not None:
             return
         if shim.can_receive(self._quic, response.stream_id):
@@ -205,15 +208,25 @@ class H3ClientProtocol(QuicConnectionProtocol):
             self._changed.set()
         if self._h3 is None or self._failure is not None:
             return
-        for h3_event in self._h3.handle_event(event):
-            self._h3_event_received(h3_event)
+        if isinstance(event, events.StreamDataReceived):
+            self._stream_data_received(event, self._h3)
+            return
+        self._h3.handle_event(event)
         if isinstance(event, events.StreamReset):
             self._broken_off(event)
         elif isinstance(event, events.StopSendingReceived):
             # The server has its answer and needs no more of the request.
             self._pump.drop(event.stream_id)
-        elif isinstance(event, events.StreamDataReceived):
-            self._check_buffered(event.stream_id)
+
+    def _stream_data_received(
+        self, event: events.StreamDataReceived, h3: BoundedH3Connection
+    ) -> None:
+        before_bytes = self._held_bytes(event.stream_id)
+        for h3_event in h3.handle_event(event):
+            self._h3_event_received(h3_event)
+        held_bytes = self._held_bytes(event.stream_id) - before_bytes
+        shim.credit(self._quic, event.stream_id, len(event.data) - held_bytes)
+        self._check_buffered(event.stream_id)
 
     def _h3_event_received(self, event: H3Event) -> None:
         if not isinstance(event, HeadersReceived | DataReceived):

@@ -25,8 +25,8 @@ from quicxdp.cli.h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from quicxdp.cli.h3_state import ServerState
 from quicxdp.cli.responder import Responder
 from quicxdp.cli.static_files import FileRoot
-from quicxdp.config import Io
 from tests.cli.processes import Running, options, running
+from quicxdp.config import EngineKind, Io
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,9 +108,16 @@ class Serve(Protocol):
         """Serve a folder."""
 
 
+@pytest.fixture(params=[EngineKind.NATIVE, EngineKind.AIOQUIC], ids=lambda e: e.value)
+def engine(request: pytest.FixtureRequest) -> EngineKind:
+    """Return who handles the packets of our side's connections."""
+    kind: EngineKind = request.param
+    return kind
+
+
 @pytest.fixture
-def serve(pki: Path) -> Serve:
-    """Return what starts a server on 127.0.0.1."""
+def serve(pki: Path, engine: EngineKind) -> Serve:
+    """Return what starts a server on 127.0.0.1, on either engine."""
 
     @asynccontextmanager
     async def start(
@@ -129,6 +136,7 @@ def serve(pki: Path) -> Serve:
                 0,
                 configuration=server_configuration(pki),
                 create_protocol=functools.partial(H3ServerProtocol, state=state),
+                engine=engine,
             )
             try:
                 yield Served(server.transport.get_extra_info("sockname")[1], state)
@@ -201,12 +209,12 @@ Connect = Callable[[int], AbstractAsyncContextManager[Client]]
 
 
 @pytest.fixture
-def connect(pki: Path) -> Connect:
-    """Return what connects to a port of 127.0.0.1."""
+def connect(pki: Path, engine: EngineKind) -> Connect:
+    """Return what connects to a port of 127.0.0.1, on either engine."""
 
     @asynccontextmanager
     async def start(port: int) -> AsyncIterator[Client]:
-        options = DialOptions(Io.AUTO, None, socket.AF_UNSPEC, 5.0)
+        options = DialOptions(Io.AUTO, None, socket.AF_UNSPEC, 5.0, engine)
         connection = await dial("127.0.0.1", port, client_configuration(pki), options)
         try:
             yield Client(connection.protocol)

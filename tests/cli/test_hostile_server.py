@@ -25,6 +25,8 @@ from .conftest import client_configuration, server_configuration
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from quicxdp.config import EngineKind
+
     from .conftest import Answer, Connect
 
 # QPACK (RFC 9204), static table only: ":status: 200", ":status: 103",
@@ -72,6 +74,7 @@ def fetch(pki: Path, connect: Connect) -> Fetch:
                 0,
                 configuration=server_configuration(pki),
                 create_protocol=scripted,
+                engine="aioquic",
             )
             try:
                 port = server.transport.get_extra_info("sockname")[1]
@@ -234,7 +237,9 @@ def test_critical_streams_closed_or_flooded_end_the_fetch(fetch: Fetch) -> None:
     assert failure(fetch, floods).exit_code == FetchExit.HTTP3_ERROR
 
 
-def test_a_server_faster_than_its_reader_is_held_back(fetch: Fetch, pki: Path) -> None:
+def test_a_server_faster_than_its_reader_is_held_back(
+    engine: EngineKind, pki: Path
+) -> None:
     """The body waits at the server: QUIC flow control follows what was used."""
     sent_bytes = 16 << 20
 
@@ -252,9 +257,10 @@ def test_a_server_faster_than_its_reader_is_held_back(fetch: Fetch, pki: Path) -
             0,
             configuration=server_configuration(pki),
             create_protocol=scripted,
+            engine="aioquic",
         )
         port = server.transport.get_extra_info("sockname")[1]
-        options = DialOptions(Io.AUTO, None, socket.AF_UNSPEC, 5.0)
+        options = DialOptions(Io.AUTO, None, socket.AF_UNSPEC, 5.0, engine)
         connection = await dial("127.0.0.1", port, client_configuration(pki), options)
         protocol = connection.protocol
         try:

@@ -47,6 +47,11 @@ void qx_conn_set_manual_consume(struct qx_conn *c, uint32_t manual)
 	c->streams.manual_consume = manual != 0;
 }
 
+void qx_conn_set_window_max(struct qx_conn *c, uint64_t window_max_bytes)
+{
+	c->streams.window_max_bytes = window_max_bytes;
+}
+
 int qx_stream_consume(struct qx_conn *c, uint64_t stream_id, uint64_t len_bytes)
 {
 	const int err = streams_consume(&c->streams, stream_id, len_bytes,
