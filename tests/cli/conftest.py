@@ -25,8 +25,8 @@ from quicxdp.cli.h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from quicxdp.cli.h3_state import ServerState
 from quicxdp.cli.responder import Responder
 from quicxdp.cli.static_files import FileRoot
-from tests.cli.processes import Running, options, running
 from quicxdp.config import EngineKind, Io
+from tests.cli.processes import Running, options, running
 
 if TYPE_CHECKING:
     from pathlib import Path
