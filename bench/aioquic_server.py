@@ -93,6 +93,7 @@ async def serve(options: argparse.Namespace) -> None:
             options.port,
             configuration=configuration,
             create_protocol=BenchProtocol,
+            engine="aioquic",  # what carries its datagrams is compared
             **ours,
         )
     gc.collect()
