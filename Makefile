@@ -15,7 +15,7 @@ JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test check format demo bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy fuzz clean
+        bench-fastpath bench-packet bench-busy fuzz interop-large clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -30,6 +30,10 @@ run: ## serve a sample folder over HTTP/3 on localhost (PORT=4433)
 test: ## all tests: C, Python, network namespaces, interop, sanitizers
 	@$(SETUP) net clients browser
 	@tools/test.sh
+
+interop-large: ## 100 MB each way with clients and servers of others, on both lanes (root)
+	@$(SETUP) net clients servers browser
+	@$(PY) -m pytest -m large --durations=3 tests/interop
 
 check: ## formatters, linters, types, layers; changes nothing
 	@$(SETUP)

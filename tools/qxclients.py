@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
-FETCH_TIMEOUT_S = 45.0
+FETCH_TIMEOUT_S = 40.0
+GRACE_S = 5.0
 
 
 class FetchError(Exception):
@@ -50,6 +51,7 @@ class FileClient(Protocol):
         work: Path,
         certificate: Certificate,
         body: bytes | None = None,
+        timeout_s: float = ...,
     ) -> bytes: ...
 
 
@@ -67,6 +69,7 @@ def gtlsclient(
     work: Path,
     certificate: Certificate,  # noqa: ARG001  # this client verifies nothing
     body: bytes | None = None,
+    timeout_s: float = FETCH_TIMEOUT_S,
     options: tuple[str, ...] = (),
 ) -> bytes:
     """Fetch with Debian's gtlsclient, which names the file after the path's last part."""
@@ -81,7 +84,7 @@ def gtlsclient(
         sending = ["--http-method=POST", f"--data={work / 'gtlsclient.body'}"]
     argv = ["gtlsclient", "--quiet", "--exit-on-all-streams-close", *options, *sending]
     argv += [f"--download={folder}", host, str(port), url_of(authority, path)]
-    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S)
+    done = place.run(argv, check=False, timeout_s=timeout_s)
     if done.returncode != 0 or not output.exists():
         raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {done.stderr}")
     return output.read_bytes()
@@ -95,10 +98,12 @@ def curl_cffi(
     work: Path,
     certificate: Certificate,
     body: bytes | None = None,
+    timeout_s: float = FETCH_TIMEOUT_S,
 ) -> bytes:
     """Fetch with curl_cffi, HTTP/3 only, the certificate verified."""
     script = CLIENTS / "curl_cffi_fetch.py"
-    return _scripted(script, place, url_of(authority, path), work, certificate, body)
+    url = url_of(authority, path)
+    return _scripted(script, place, url, work, certificate, body, timeout_s)
 
 
 def aioquic(
@@ -109,10 +114,12 @@ def aioquic(
     work: Path,
     certificate: Certificate,
     body: bytes | None = None,
+    timeout_s: float = FETCH_TIMEOUT_S,
 ) -> bytes:
     """Fetch with aioquic's client, the certificate verified."""
     script = CLIENTS / "aioquic_fetch.py"
-    return _scripted(script, place, url_of(authority, path), work, certificate, body)
+    url = url_of(authority, path)
+    return _scripted(script, place, url, work, certificate, body, timeout_s)
 
 
 def _scripted(  # noqa: PLR0917
@@ -122,6 +129,7 @@ def _scripted(  # noqa: PLR0917
     work: Path,
     certificate: Certificate,
     body: bytes | None,
+    timeout_s: float,
 ) -> bytes:
     output = work / f"{script.stem}.out"
     output.unlink(missing_ok=True)
@@ -129,7 +137,9 @@ def _scripted(  # noqa: PLR0917
     if body is not None:
         (work / f"{script.stem}.body").write_bytes(body)
         argv.append(str(work / f"{script.stem}.body"))
-    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S)
+    env = {**os.environ, "FETCH_TIMEOUT_S": str(timeout_s)}
+    # The client should say what it waited for, and so ends first.
+    done = place.run(argv, check=False, timeout_s=timeout_s + GRACE_S, env=env)
     if done.returncode != 0:
         said = (done.stdout + done.stderr)[-2000:]
         raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
@@ -143,6 +153,7 @@ def chromium_dom(
     *,
     work: Path,
     certificate: Certificate,
+    timeout_s: float = FETCH_TIMEOUT_S,
 ) -> str:
     """Load a page in headless Chromium over QUIC and return the DOM after its scripts.
 
@@ -166,7 +177,7 @@ def chromium_dom(
         url_of(authority, path),
     ]
     env = {**os.environ, "HOME": str(work)}
-    done = place.run(argv, check=False, timeout_s=FETCH_TIMEOUT_S, env=env)
+    done = place.run(argv, check=False, timeout_s=timeout_s, env=env)
     if done.returncode != 0 or not done.stdout.strip():
         said = (done.stdout + done.stderr)[-2000:]
         raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")

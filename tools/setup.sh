@@ -1,12 +1,12 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages, the virtual environment, the C extension.
 #
-#   tools/setup.sh [net] [clients] [browser] [clang]
+#   tools/setup.sh [net] [clients] [servers] [browser] [clang]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
-# of one kind of work (net: namespaces; clients: gtlsclient; browser: Chromium; clang:
-# fuzzing).  Everything here may be run again and again: what is there is left alone, and a
-# run that finds nothing to do takes about a tenth of a second.
+# of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
+# Chromium; clang: fuzzing).  Everything here may be run again and again: what is there is
+# left alone, and a run that finds nothing to do takes about a tenth of a second.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -51,6 +51,7 @@ collect() { # collect KIND... : what of their packages is missing
 			need ethtool have ethtool
 			;;
 		clients) need ngtcp2-client have gtlsclient ;;
+		servers) need ngtcp2-server have gtlsserver ;;
 		browser) need chromium have chromium ;;
 		clang)
 			need clang have clang
@@ -60,7 +61,7 @@ collect() { # collect KIND... : what of their packages is missing
 					has_fuzzer_runtime
 			fi
 			;;
-		*) die "unknown kind of work: $kind (net, clients, browser, clang)" ;;
+		*) die "unknown kind of work: $kind (net, clients, servers, browser, clang)" ;;
 		esac
 	done
 }

@@ -7,6 +7,7 @@ process, and, through the pump, what lies in send buffers.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -152,6 +153,8 @@ class H3ServerProtocol(QuicConnectionProtocol):
             exchange = self._exchanges.get(event.stream_id)
             if exchange is not None:
                 exchange.received_bytes += len(event.data)
+                if exchange.digest is not None:
+                    exchange.digest.update(event.data)
                 self._check_received(event.stream_id, exchange)
 
     # ---- requests ----------------------------------------------------------------------
@@ -198,6 +201,7 @@ class H3ServerProtocol(QuicConnectionProtocol):
         answer = self._state.responder.answer(request)
         if isinstance(answer, CountBody):
             exchange.counts_body = True
+            exchange.digest = hashlib.sha256() if answer.hashes else None
             if request.fields.get(b"expect", b"").lower() == b"100-continue":
                 self._send_continue(stream_id)
         elif isinstance(answer, Answer):
@@ -247,7 +251,9 @@ class H3ServerProtocol(QuicConnectionProtocol):
         exchange.is_input_ended = True
         if exchange.counts_body:
             exchange.counts_body = False
-            self._respond(stream_id, exchange, count_answer(exchange.received_bytes))
+            digest, exchange.digest = exchange.digest, None
+            told = digest.hexdigest() if digest else str(exchange.received_bytes)
+            self._respond(stream_id, exchange, count_answer(told))
         self._settle(stream_id, exchange)
 
     def _input_broken(self, stream_id: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Callable
 
     from .h3_server import H3ServerProtocol
@@ -42,6 +43,7 @@ class Exchange:
     received_bytes: int = 0
     holds_file: bool = False
     counts_body: bool = False
+    digest: hashlib._Hash | None = None  # of the body so far, if that is the answer
     is_answered: bool = False  # the head of the answer is on its way
     is_done: bool = False  # the answer is complete, or given up
     is_input_ended: bool = False

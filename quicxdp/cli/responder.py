@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 # The most that /N answers and that a POST may send: a tebibyte.
 BENCH_BYTES_MAX = 1 << 40
 _BENCH_PATH = re.compile(rb"/([0-9]{1,13})")
+_HASH_PATH = b"/sha256"
 _LISTING_CSP = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'unsafe-inline'",
@@ -51,7 +52,9 @@ class SlowAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CountBody:
-    """The answer is the length of the request's body, once it has ended."""
+    """The answer is the length of the request's body, or its hash, once it has ended."""
+
+    hashes: bool = False
 
 
 class Responder:
@@ -92,7 +95,7 @@ class Responder:
                 raise Refused(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long."
                 )
-            return CountBody()
+            return CountBody(hashes=request.path == _HASH_PATH)
         match = _BENCH_PATH.fullmatch(request.path)
         if match is None or request.method not in (b"GET", b"HEAD"):
             return None
@@ -150,10 +153,11 @@ def refusal(method: bytes, refused: Refused) -> Plan:
     return static.plan_refusal(method, refused.status, refused.sentence, *extra)
 
 
-def count_answer(body_bytes: int) -> Plan:
+def count_answer(told: str) -> Plan:
     """Answer a POST to the bench endpoint."""
+    content = f"{told}\n".encode()
     return static.plan_content(
-        b"POST", HTTPStatus.OK, b"%d\n" % body_bytes, (b"content-type", b"text/plain")
+        b"POST", HTTPStatus.OK, content, (b"content-type", b"text/plain")
     )
 
 

@@ -120,7 +120,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--bench-endpoint",
         action="store_true",
-        help="GET /N answers N zero bytes; POST answers the length of what was sent",
+        help="GET /N answers N zero bytes; POST answers the length of what was sent, "
+        "POST /sha256 its hash",
     )
     add(
         "--grace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,9 @@ def test_the_bench_endpoint_answers_and_counts_bytes(
             posted = client.send("/", "POST", body=Body([Zeros(3_000_001)]))
             assert (await client.answer(posted)).body == b"3000001\n"
             assert (await client.answer(client.send("/", "POST"))).body == b"0\n"
+            hashed = client.send("/sha256", "POST", body=Body([Zeros(3_000_001)]))
+            want = hashlib.sha256(bytes(3_000_001)).hexdigest().encode() + b"\n"
+            assert (await client.answer(hashed)).body == want
             assert (await client.get("/9999999999999")).status == 404
             assert (await client.get("/file")).status == 404
             endless = Body([Zeros(10**15)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -33,6 +34,12 @@ class Site(NamedTuple):
     folder: Path
     work: Path
     certificate: qxserve.Certificate
+
+
+def installed(command: str, package: str) -> None:
+    """Skip the calling test where a Debian package is missing."""
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed (apt-get install {package})")
 
 
 @pytest.fixture(scope="session")

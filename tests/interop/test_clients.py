@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import qxclients
 
+from .conftest import installed
+
 if TYPE_CHECKING:
-    from tests.interop.conftest import Site
+    from .conftest import Site
 
 CLIENTS = [qxclients.gtlsclient, qxclients.curl_cffi, qxclients.aioquic]
-
-
-def installed(command: str, package: str) -> None:
-    """Skip the calling test where a Debian package is missing."""
-    if shutil.which(command) is None:
-        pytest.skip(f"{command} is not installed (apt-get install {package})")
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda client: str(client.__name__))

@@ -4,11 +4,13 @@
 
 Nothing of quicxdp runs in this process, so it speaks for clients that know nothing of
 it.  Writes the body to OUTPUT, prints the status; exit status 0 means a 200.
+FETCH_TIMEOUT_S in the environment says when to give up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 
-TIMEOUT_S = 40.0
+TIMEOUT_S = float(os.environ["FETCH_TIMEOUT_S"])
 
 
 class OneRequest(QuicConnectionProtocol):

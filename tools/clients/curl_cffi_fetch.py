@@ -3,11 +3,13 @@
     curl_cffi_fetch.py URL CA_FILE OUTPUT [BODY_FILE]
 
 Writes the response body to OUTPUT and prints status and HTTP version; with BODY_FILE it
-posts that.  Exit status 0 means a 200 over HTTP/3.
+posts that.  Exit status 0 means a 200 over HTTP/3.  FETCH_TIMEOUT_S in the environment
+says when to give up.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def main() -> int:
         data=body,
         verify=ca_file,  # type: ignore[arg-type]  # a path works; the annotation is narrow
         http_version="v3only",
-        timeout=40,
+        timeout=float(os.environ["FETCH_TIMEOUT_S"]),
     )
     Path(output).write_bytes(answer.content)
     print(f"{answer.status_code} HTTP/{answer.http_version}")
