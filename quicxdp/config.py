@@ -54,7 +54,7 @@ class EngineKind(enum.Enum):
             ) from None
 
 
-ENGINE_DEFAULT: Final = EngineKind.AIOQUIC
+ENGINE_DEFAULT: Final = EngineKind.AUTO
 
 # QX_BATCH_MAX of the C API.
 BATCH_MAX: Final = 256

@@ -45,9 +45,9 @@ def add_engine_option(parser: argparse.ArgumentParser) -> None:
         choices=list(EngineKind),
         default=ENGINE_DEFAULT,
         metavar="NAME",
-        help="who handles the packets of a connection once it has keys: native (in C), "
-        "aioquic, or auto (native where it can be used; default: "
-        f"{ENGINE_DEFAULT.value})",
+        help="who handles the packets of a connection once it has its keys: native (the "
+        "engine in C, or an error), aioquic (Python), or auto (native where it can be "
+        f"used, else aioquic; default: {ENGINE_DEFAULT.value})",
     )
 
 
