@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,9 @@ __all__ = ["Action", "Do", "Play"]
 
 STREAM_BYTES_MAX: Final = 1 << 18
 CLOSE_CODE: Final = 0x1234
+# Of IP packets.  The last is less than QUIC needs (RFC 9000 section 14.1): only small
+# packets get through, until it changes again.
+MTUS: Final = (1500, 1280, 700)
 
 
 class Do(enum.Enum):
@@ -45,6 +48,8 @@ class Do(enum.Enum):
     CHANGE_CID = "change_cid"
     REBIND_PORT = "rebind_port"
     REBIND_HOST = "rebind_host"
+    READ_LATER = "read_later"  # keep what arrives, and give no credit; or read it again
+    MTU = "mtu"  # of the path: enough for all packets, for small ones, for tiny ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,9 @@ class Side:
     host: Host
     outs: dict[int, Out] = field(default_factory=dict)
     ins: dict[int, In] = field(default_factory=dict)
+    reads_late: bool = False  # credit is given by hand
+    is_reading: bool = True
+    unread_bytes: dict[int, int] = field(default_factory=dict)
     datagrams_sent: set[bytes] = field(default_factory=set)
     datagrams_got: list[bytes] = field(default_factory=list)
     pings: set[int] = field(default_factory=set)
@@ -123,6 +131,8 @@ class Side:
         match event:
             case events.HandshakeCompleted():
                 self.is_complete = True
+                if self.reads_late:
+                    self.quic.set_manual_consumption(manual=True)
             case events.StreamDataReceived():
                 half = self._incoming(event.stream_id)
                 end = half.got_bytes + len(event.data)
@@ -130,6 +140,10 @@ class Side:
                 expected = content(event.stream_id, 1 - self.number)
                 assert event.data == expected[half.got_bytes : end]
                 half.got_bytes, half.ended = end, event.end_stream
+                unread_bytes = self.unread_bytes.get(event.stream_id, 0)
+                self.unread_bytes[event.stream_id] = unread_bytes + len(event.data)
+                if self.is_reading:
+                    self.read()
             case events.StreamReset():
                 half = self._incoming(event.stream_id)
                 assert not half.is_over
@@ -144,6 +158,13 @@ class Side:
                 assert self.terminated is None
                 self.terminated = event
 
+    def read(self) -> None:
+        """Use up what has arrived."""
+        if self.reads_late:
+            for stream_id, size_bytes in self.unread_bytes.items():
+                self.quic.consumed(stream_id, size_bytes)
+        self.unread_bytes.clear()
+
     def _incoming(self, stream_id: int) -> In:
         if stream_id not in self.ins:
             self.ins[stream_id] = In()
@@ -155,11 +176,13 @@ class Side:
 class Play:
     """Two applications on a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, read_late: bool = False) -> None:
+        """Put them there; *read_late*: reading may stop for a while, where it can."""
         self.world = world
         self.sides = (Side(0, world.client), Side(1, world.server))
         for side in self.sides:
             side.host.on_event = side.take
+            side.reads_late = read_late and side.host.kind is not Kind.AIOQUIC
         self._pings = iter(range(1, 1 << 30))
         self._settling: set[int] = set()  # pings behind key updates and new addresses
         self._is_patient = any(side.host.kind is Kind.AIOQUIC for side in self.sides)
@@ -186,12 +209,23 @@ class Play:
                 self._on_writable(side, action)
             case Do.STOP:
                 self._stop(side, action)
+            case Do.READ_LATER:
+                side.is_reading = not side.is_reading
+                if side.is_reading:
+                    side.read()
+            case _:
+                self._on_connection(side, action)
+
+    def _on_connection(self, side: Side, action: Action) -> None:
+        match action.do:
             case Do.DATAGRAM:
                 self._datagram(side, action.size)
             case Do.PING:
                 self._ping(side)
             case Do.CHANGE_CID:
                 side.quic.change_connection_id()
+            case Do.MTU:
+                self._set_mtu(MTUS[action.number % len(MTUS)])
             case Do.UPDATE_KEY | Do.REBIND_PORT | Do.REBIND_HOST:
                 self._unsettle(side, action)
 
@@ -246,6 +280,11 @@ class Play:
         side.datagrams_sent.add(data)
         side.quic.send_datagram_frame(data)
 
+    def _set_mtu(self, mtu_bytes: int) -> None:
+        link = self.world.link
+        # Another seed: the same one would begin its dice anew.
+        self.world.configure(replace(link, seed=link.seed + 1, mtu_bytes=mtu_bytes))
+
     def _ping(self, side: Side) -> int:
         uid = next(self._pings)
         side.pings.add(uid)
@@ -256,6 +295,10 @@ class Play:
 
     def finish(self, *, at_most_s: float) -> list[str]:
         """End all streams and let the network deliver; return what did not arrive."""
+        self._set_mtu(MTUS[0])
+        for side in self.sides:
+            side.is_reading = True
+            side.read()
         for _ in range(int(at_most_s)):
             for side in self.sides:
                 for stream_id in _writable(side):

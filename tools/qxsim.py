@@ -2,8 +2,9 @@
 
     client -- link -- NAT -- link -- server
 
-Either end is of any of three kinds: aioquic's connection, ours without I/O (SANS_IO), or
-ours in an endpoint's engine (NATIVE), which is what serve() and connect() use.  Nobody
+Either end is of any of four kinds: aioquic's connection, ours without I/O (SANS_IO), or
+ours in an endpoint's engine, as serve() and connect() use it: with its datagrams carried
+by the engine (NATIVE), or by a protocol that asks for them (CARRIED).  Nobody
 waits and nothing is random but for the links' seed and what TLS draws.
 
 The NAT is there because an endpoint cannot change its own address: `World.rebind` gives
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import enum
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # it is public
@@ -62,6 +64,7 @@ class Kind(enum.Enum):
     AIOQUIC = "aioquic"
     SANS_IO = "sans_io"
     NATIVE = "native"
+    CARRIED = "carried"
 
 
 class Port:
@@ -105,7 +108,7 @@ class Host:
         self._datapath = datapath
         self._port = Port(datapath)
         self._turn: EngineTurn | None = None
-        if kind is Kind.NATIVE:
+        if kind in (Kind.NATIVE, Kind.CARRIED):
             self._turn = EngineTurn(
                 datapath,
                 datapath._owner,  # noqa: SLF001  # as the transport does
@@ -183,11 +186,14 @@ class Host:
                 configuration=self._configuration,
                 original_destination_connection_id=original_destination_connection_id,
             )
-        return FastConnection(
+        connection = FastConnection(
             configuration=self._configuration,
             original_destination_connection_id=original_destination_connection_id,
             engine=None if self._turn is None else self._turn.engine,
         )
+        if self.kind is Kind.CARRIED:
+            connection.carry_datagrams()
+        return connection
 
 
 class World:
@@ -201,6 +207,7 @@ class World:
     ) -> None:
         """Make a world; *kinds* and *configurations*: the client's, the server's."""
         self.now_ns = START_NS
+        self.link = link
         self._inside, self._outside = Link(link), Link(link)
         self._rebound_cnt = 0
         self._nat_inside = Port(self._inside.open(1, SERVER, config=FRAMES))
@@ -232,6 +239,7 @@ class World:
 
     def configure(self, link: LinkConfig) -> None:
         """Change both links."""
+        self.link = link
         self._inside.configure(link)
         self._outside.configure(link)
 
@@ -242,9 +250,12 @@ class World:
         if other_host:
             host = f"198.51.100.{1 + self._rebound_cnt % 200}"
         self._nat_outside.datapath.close()
+        # A device keeps the MTU that its link has when it opens; this may be a small one.
+        self._outside.configure(replace(self.link, mtu_bytes=LinkConfig().mtu_bytes))
         self._nat_outside = Port(
             self._outside.open(0, (host, 1000 + self._rebound_cnt), config=FRAMES)
         )
+        self._outside.configure(self.link)
 
     def run(self, until: Callable[[], bool], *, at_most_s: float) -> bool:
         """Let time go on until *until*; tell whether that came in time.

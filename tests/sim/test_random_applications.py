@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,7 +36,8 @@ class Setting:
     max_data: int
     max_stream_data: int
     max_datagram_size: int
-    sans_io: bool  # of our connections: without an endpoint's engine
+    form: Kind  # of our connections
+    read_late: bool  # of our connections: credit is given by hand
     closer: int
 
 
@@ -58,7 +59,8 @@ settings_of_worlds = st.builds(
     max_data=windows,
     max_stream_data=windows,
     max_datagram_size=st.sampled_from([1200, 1252, 1452]),
-    sans_io=st.booleans(),
+    form=st.sampled_from([Kind.NATIVE, Kind.NATIVE, Kind.SANS_IO, Kind.CARRIED]),
+    read_late=st.booleans(),
     closer=st.integers(0, 1),
 )
 
@@ -91,18 +93,16 @@ def test_every_byte_arrives(
     setting: Setting,
     script: list[Action],
 ) -> None:
-    """Streams, resets, stops, stalls, datagrams, key updates and new addresses mixed."""
+    """Streams, resets, stops, stalls, datagrams, new keys, addresses and MTUs mixed."""
     note(f"seed of the links: {setting.link.seed}")
-    client, server = (
-        Kind.SANS_IO if setting.sans_io and kind is Kind.NATIVE else kind for kind in pair
-    )
+    client, server = (setting.form if kind is Kind.NATIVE else kind for kind in pair)
     both = configurations(
         max_data=setting.max_data,
         max_stream_data=setting.max_stream_data,
         max_datagram_size=setting.max_datagram_size,
     )
     with World((client, server), both, setting.link) as world:
-        play = Play(world)
+        play = Play(world, read_late=setting.read_late)
         if not play.handshake(at_most_s=HANDSHAKE_S):
             # Handshakes are aioquic's.  Some losses at the worst places are too much for
             # it, and then it has to be the same without us.
@@ -116,3 +116,27 @@ def test_every_byte_arrives(
         play.check_datagrams(all_of_them=False)
         assert not any(play.streams_left(after_s=REST_S))
         play.close(setting.closer, at_most_s=PATIENCE_S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda p: f"{p[0].value}-{p[1].value}")
+def test_a_path_that_dies_ends_both_sides_by_their_idle_timeout(
+    pair: tuple[Kind, Kind], configurations: Configurations
+) -> None:
+    """Whoever waits for bytes that cannot come is told, and of nothing else."""
+    link = LinkConfig(delay_ns=5_000_000)
+    with World(pair, configurations(), link) as world:
+        play = Play(world)
+        assert play.handshake(at_most_s=HANDSHAKE_S)
+        for side in (0, 1):
+            play.act(Action(Do.OPEN, side, after_ms=100, size=40_000, number=1))
+        world.configure(replace(link, loss_ppm=1_000_000))
+        play.act(Action(Do.OPEN, 0, after_ms=0, size=40_000, number=0))
+
+        assert play.finish(at_most_s=1) != []
+        # Three probe timeouts may be longer than the configured time (RFC 9000 10.1).
+        world.run(lambda: all(s.terminated for s in play.sides), at_most_s=4 * 60)
+
+        for each in play.sides:
+            assert each.terminated is not None
+            assert each.terminated.reason_phrase == "Idle timeout"
