@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from aioquic.quic.connection import QuicConnection
 from quicxdp import _native_engine
 from quicxdp.config import EngineKind
 from quicxdp.connection import FastConnection
-from quicxdp.engine_choice import choose, connection_factory
+from quicxdp.engine_choice import announce, choose, connection_factory, use_datagrams
 from quicxdp.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -75,3 +76,59 @@ def test_what_stands_in_the_way_is_said(
     assert why in reason
     with pytest.raises(error, match=why):
         choose("native", configuration)
+
+
+class NotingTransport(asyncio.DatagramTransport):
+    """As far as `announce` can tell, one of ours."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("::1", 443, 0, 0)})
+        self.noted: list[tuple[EngineKind, str]] = []
+
+    def note_engine(self, kind: EngineKind, reason: str) -> None:
+        """Keep it."""
+        self.noted.append((kind, reason))
+
+
+def test_the_choice_is_said_in_the_log_and_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One precise line per endpoint."""
+    transport = NotingTransport()
+
+    with caplog.at_level("INFO", "quicxdp.engine_choice"):
+        announce(transport, EngineKind.AIOQUIC, "no compiler here")
+
+    assert transport.noted == [(EngineKind.AIOQUIC, "no compiler here")]
+    assert caplog.messages == ["engine=aioquic on ('::1', 443): no compiler here"]
+
+
+def test_of_somebody_elses_transport_nothing_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There may be no address to name, and nowhere to keep it."""
+    with caplog.at_level("INFO", "quicxdp.engine_choice"):
+        announce(asyncio.DatagramTransport(), EngineKind.NATIVE, "because")
+
+    assert caplog.messages == []
+
+
+def test_a_protocol_that_takes_datagrams_is_named_in_the_reason() -> None:
+    """Whoever wonders why it is slow finds out which class it is."""
+
+    class TakesAll(asyncio.DatagramProtocol):
+        pass
+
+    reason = use_datagrams(FastConnection(configuration=PLAIN), TakesAll())
+
+    assert reason.startswith("the engine in C; ")
+    assert "TakesAll takes each datagram itself" in reason
+
+
+def test_on_aioquic_alone_every_protocol_takes_datagrams() -> None:
+    """So there is nothing to say, and nothing to change."""
+    connection = QuicConnection(configuration=PLAIN)
+    before = dict(vars(connection))
+
+    assert use_datagrams(connection, asyncio.DatagramProtocol()) == ""
+    assert vars(connection) == before
