@@ -20,6 +20,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ INCLUDE = ROOT / "native" / "include"
 HEADERS = (INCLUDE / "quicxdp.h", INCLUDE / "quicxdp_engine.h")
 SOURCE = ROOT / "native" / "src"
 FOLDERS = (SOURCE, SOURCE / "datapath", SOURCE / "quic")
+WINDOWS = sys.platform == "win32"
+
+# Platforms differ by file: the names of those that only one of them compiles.
+ONLY_LINUX = re.compile(r".*_(linux|netlink)(_\w+)?|(afxdp|ifinfo|privilege|xdp_prog).*")
+ONLY_WINDOWS = re.compile(r".*_win(_\w+)?|winxdp.*")
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _INTEGER_CONSTANT = re.compile(r"#define\s+QX_\w+\s+\d+\s*")
@@ -103,6 +109,7 @@ def _builder() -> FFI:
         for folder in FOLDERS
         for path in folder.glob("*.c")
         if not path.name.endswith(".bpf.c")
+        and not (ONLY_LINUX if WINDOWS else ONLY_WINDOWS).fullmatch(path.stem)
     )
     headers = [
         *HEADERS,

@@ -17,8 +17,9 @@
  * Conventions of every function here
  *   Returns  0 or a count, or -errno (the positive Linux numbers, also on Windows).
  *   Thread   the one thread that opened the datapath; nothing here locks.
- *   Time     now_ns and deadlines are CLOCK_MONOTONIC nanoseconds and come from the
- *            caller; the simulation is given virtual time.
+ *   Time     now_ns and deadlines are nanoseconds of CLOCK_MONOTONIC (Windows: of
+ *            QueryPerformanceCounter) and come from the caller; the simulation is given
+ *            virtual time.
  *   Cost     no allocation after qx_open; nothing blocks, nothing logs.
  *   Hostile  bytes from the network end in a delivered datagram or in a counted drop.
  *
@@ -236,8 +237,17 @@ int qx_open(struct qx_datapath **out, const struct qx_config *cfg, char *why);
 void qx_close(struct qx_datapath *dp);
 
 /* qx_fd is readable while qx_recv has something to do or the armed deadline has passed;
- * for epoll and for an event loop's add_reader.  Owner: dp.  Never read or close it. */
+ * for epoll and for an event loop's add_reader.  Owner: dp.  Never read or close it.
+ * Windows has no such descriptor: -1, and qx_wait in its place. */
 int qx_fd(const struct qx_datapath *dp);
+
+/* qx_wait returns as soon as qx_fd is, or on Windows would be, readable.  It looks again and
+ * again for spin_ns, which costs a core and saves the time of a wake-up, and then sleeps.
+ *
+ * Returns  1, or 0 when timeout_ns have passed (UINT64_MAX: never).
+ * Thread   any one thread besides dp's own, which may use dp meanwhile but not close it;
+ *          qx_arm(dp, 0) ends the wait. */
+int qx_wait(struct qx_datapath *dp, uint64_t spin_ns, uint64_t timeout_ns);
 
 /* qx_arm makes qx_fd readable at deadline_ns (already past: at once); UINT64_MAX disarms.
  * At most one system call, none if the deadline did not change.  In the simulation it does

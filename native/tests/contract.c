@@ -4,22 +4,9 @@
  * a count of open descriptors: what a test opened is closed again. */
 #include "contract.h"
 
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
-
 #include "contract_arrive.h"
 #include "contract_io.h"
 #include "contract_send.h"
-
-/* Defined here, these replace libc's in the whole program: the suite counts the calls. */
-static uint32_t timer_calls;
-
-int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
-{
-	timer_calls++;
-	return (int)syscall(SYS_timerfd_settime, fd, flags, value, old);
-}
 
 /* An event loop sleeps on qx_fd: readable too late hangs, readable too long spins. */
 static void qx_fd_is_readable_exactly_when_something_waits(void)
@@ -65,23 +52,21 @@ static void qx_arm_fires_disarms_and_is_free_when_unchanged(void)
 
 	T_EQ(qx_arm(pair.hub, now_ns + hour_ns), 0);
 	T_CHECK(!readable(pair.hub));
-	calls = timer_calls;
+	calls = platform_timer_calls();
 	for (int i = 0; i < 100; i++)
 		T_EQ(qx_arm(pair.hub, now_ns + hour_ns), 0);
-	T_EQ(timer_calls, calls);
+	T_EQ(platform_timer_calls(), calls);
 	T_EQ(qx_arm(pair.hub, UINT64_MAX), 0);
-	T_CHECK(timer_calls <= calls + 1);
-	calls = timer_calls;
+	T_CHECK(platform_timer_calls() <= calls + 1);
+	calls = platform_timer_calls();
 	T_EQ(qx_arm(pair.hub, UINT64_MAX), 0);
-	T_EQ(timer_calls, calls);
+	T_EQ(platform_timer_calls(), calls);
 	T_CHECK(!readable(pair.hub));
 
 	if (!backend->virtual_time) {
-		struct pollfd p = {.fd = qx_fd(pair.hub), .events = POLLIN};
-
 		now_ns = backend->now(&pair);
 		T_EQ(qx_arm(pair.hub, now_ns + 2000000), 0);
-		T_EQ(poll(&p, 1, 10000), 1);
+		T_CHECK(platform_readable(pair.hub, 10000));
 		T_CHECK(backend->now(&pair) >= now_ns + 2000000);
 		idle_turn(pair.hub);
 		T_CHECK(!readable(pair.hub));
@@ -272,15 +257,16 @@ static const struct t_case cases[] = {
 static bool run_case(const struct t_case *c)
 {
 	volatile bool ok = false;
-	int fds = open_fds();
+	int handles = platform_open_handles();
 
 	if (setjmp(t_failed) == 0) {
 		c->run();
 		ok = true;
 	}
 	close_pair();
-	if (ok && open_fds() != fds) {
-		printf("  descriptors leaked: %d before, %d after\n", fds, open_fds());
+	if (ok && platform_open_handles() != handles) {
+		printf("  descriptors leaked: %d before, %d after\n", handles,
+		       platform_open_handles());
 		ok = false;
 	}
 	printf("%s %s, IPv%d: %s\n", ok ? "ok  " : "FAIL", backend->name, family, c->name);

@@ -5,11 +5,10 @@
 #ifndef QX_CONTRACT_IO_H
 #define QX_CONTRACT_IO_H
 
-#include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 
 #include "contract.h"
+#include "platform.h"
 #include "t.h"
 
 enum {
@@ -92,23 +91,9 @@ static uint64_t drops_except(const struct qx_stats *stats, enum qx_drop reason)
 	return sum;
 }
 
-static int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int cnt = 0;
-
-	T_CHECK(dir != NULL);
-	while (readdir(dir))
-		cnt++;
-	closedir(dir);
-	return cnt;
-}
-
 static bool readable(struct qx_datapath *dp)
 {
-	struct pollfd p = {.fd = qx_fd(dp), .events = POLLIN};
-
-	return poll(&p, 1, 0) == 1;
+	return platform_readable(dp, 0);
 }
 
 static void pump(void)

@@ -2,10 +2,8 @@
 #ifndef QX_CONTRACT_REAL_H
 #define QX_CONTRACT_REAL_H
 
-#include <poll.h>
-#include <time.h>
-
 #include "contract.h"
+#include "platform.h"
 
 enum {
 	CONTRACT_PUMP_MS = 2
@@ -66,25 +64,21 @@ static int contract_open(const struct contract_place *place, struct contract_pai
  * sleeps where a test waits in vain for something that must not come. */
 static void contract_poll(struct contract_pair *pair)
 {
-	struct pollfd fds[CONTRACT_CLIENT_MAX + 1];
-	nfds_t cnt = 0;
+	struct qx_datapath *open[CONTRACT_CLIENT_MAX + 1];
+	uint32_t cnt = 0;
 
 	if (pair->hub)
-		fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->hub), .events = POLLIN};
+		open[cnt++] = pair->hub;
 	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
 		if (pair->clients[i])
-			fds[cnt++] = (struct pollfd){.fd = qx_fd(pair->clients[i]),
-						     .events = POLLIN};
-	poll(fds, cnt, CONTRACT_PUMP_MS);
+			open[cnt++] = pair->clients[i];
+	platform_pump(open, cnt, CONTRACT_PUMP_MS);
 }
 
 static uint64_t contract_monotonic(struct contract_pair *pair)
 {
-	struct timespec t;
-
 	(void)pair;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return platform_now_ns();
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "wait.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -194,6 +195,35 @@ static void it_can_be_nested_in_an_event_loop(void)
 	close(loop);
 }
 
+static void *wait_for_long(void *arg)
+{
+	(void)arg;
+	return (void *)(intptr_t)wait_until(w, 0, UINT64_MAX);
+}
+
+/* A thread that waits in place of an event loop is woken by all that wakes a loop, and sent
+ * home by its owner's arming. */
+static void a_thread_may_wait_while_the_owner_goes_on(void)
+{
+	pthread_t thread;
+	void *answer;
+
+	open_wait();
+	T_EQ(wait_until(w, 0, 0), 0);
+	T_EQ(wait_until(w, NS_PER_MS, 0), 0);
+	T_EQ(wait_until(w, NS_PER_MS, 2 * NS_PER_MS), 0);
+	T_EQ(pthread_create(&thread, NULL, wait_for_long, NULL), 0);
+	T_EQ(wait_arm(w, UINT64_MAX - 1), 0);
+	T_EQ(wait_arm(w, 0), 0);
+	T_EQ(pthread_join(thread, &answer), 0);
+	T_EQ((intptr_t)answer, 1);
+	T_EQ(wait_until(w, 3600ull * 1000 * NS_PER_MS, 0), 1);
+	wait_clear(w, 1);
+	T_EQ(wait_until(w, 0, 0), 0);
+	wait_signal(w);
+	T_EQ(wait_until(w, 0, UINT64_MAX), 1);
+}
+
 /* Opening may fail at each of its calls and leaves nothing behind. */
 static void whatever_call_fails_nothing_is_left_open(void)
 {
@@ -237,6 +267,8 @@ static const struct t_case cases[] = {
 	{"watched descriptors count for what was asked",
 	 watched_descriptors_count_for_what_was_asked},
 	{"it can be nested in an event loop", it_can_be_nested_in_an_event_loop},
+	{"a thread may wait while the owner goes on",
+	 a_thread_may_wait_while_the_owner_goes_on},
 	{"whatever call fails, nothing is left open",
 	 whatever_call_fails_nothing_is_left_open},
 };

@@ -33,7 +33,7 @@ static struct qx_datapath *new_datapath(const struct qx_config *cfg, char *why)
 	struct qx_datapath *dp = calloc(1, sizeof(*dp));
 
 	if (!dp) {
-		why_set(why, "no memory for a datapath (%zu bytes)", sizeof(*dp));
+		why_set(why, "no memory for a datapath (%u bytes)", (uint32_t)sizeof(*dp));
 		return NULL;
 	}
 	dp->fork_generation = atomic_load_explicit(&fork_generation, memory_order_relaxed);
@@ -46,10 +46,7 @@ static int open_wait(struct qx_datapath *dp, char *why)
 	int err = wait_open(&dp->wait);
 
 	if (err < 0)
-		why_set(why,
-			"epoll, timerfd or eventfd: %s; each endpoint needs three "
-			"descriptors besides its sockets (ulimit -n)",
-			strerror(-err));
+		wait_why_open(why, err);
 	return err;
 }
 
@@ -69,8 +66,7 @@ static int watch(struct qx_datapath *dp, int fd, char *why)
 	int err = wait_watch(dp->wait, fd);
 
 	if (err < 0)
-		why_set(why, "epoll_ctl: %s; fs.epoll.max_user_watches may be too low",
-			strerror(-err));
+		wait_why_watch(why, err);
 	return err;
 }
 
@@ -238,6 +234,13 @@ void qx_close(struct qx_datapath *dp)
 int qx_fd(const struct qx_datapath *dp)
 {
 	return wait_fd(dp->wait);
+}
+
+int qx_wait(struct qx_datapath *dp, uint64_t spin_ns, uint64_t timeout_ns)
+{
+	int err = datapath_usable(dp);
+
+	return err < 0 ? err : wait_until(dp->wait, spin_ns, timeout_ns);
 }
 
 int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns)

@@ -139,7 +139,7 @@ int device_get(struct qx_device **out, const struct qx_nic_config *cfg, char *wh
 	if (dev) {
 		/* Its frame counts were decided by the first endpoint. */
 		err = share(out, dev, why);
-	} else if ((err = afxdp_open(&nic, cfg, why)) == 0 &&
+	} else if ((err = nic_open(&nic, cfg, why)) == 0 &&
 		   (err = device_new(out, nic, why)) == 0) {
 		registry_add(*out);
 	}

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "device_internal.h"
 #include "why.h"
 

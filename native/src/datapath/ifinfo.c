@@ -25,7 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 
 static int ask(int fd, unsigned long request, struct ifreq *ifr, const char *name)
 {

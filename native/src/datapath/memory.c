@@ -9,13 +9,13 @@
  * As drivers in zero-copy mode do, it asks to be woken over the fill ring's flag: after the
  * fill ring ran dry it takes nothing from it until then.
  *
- * The eventfd of a queue is readable while packets are in its RX ring.  Nobody calls the
+ * The event of a queue is readable while packets are in its RX ring.  Nobody calls the
  * kernel to empty a ring, so the flag is also how this NIC gets to take the signal back. */
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "memory_internal.h"
+#include "os.h"
 #include "wire.h"
 
 enum {
@@ -30,7 +30,7 @@ static void signal_queue(struct memory_nic *m, uint32_t queue)
 
 	if (k->signalled)
 		return;
-	k->signalled = eventfd_write(m->nic.queues[queue].fd, 1) == 0;
+	k->signalled = os_event_set(m->nic.queues[queue].fd);
 	atomic_store_explicit(k->fill.flags, QX_RING_NEED_WAKEUP, memory_order_release);
 }
 
@@ -105,7 +105,6 @@ int memory_wake(struct qx_nic *nic, uint32_t queue)
 {
 	struct memory_nic *m = memory_of(nic);
 	struct kernel_queue *k = &m->queues[queue];
-	eventfd_t value;
 
 	nic->rx_syscalls++;
 	k->asleep = false;
@@ -113,7 +112,7 @@ int memory_wake(struct qx_nic *nic, uint32_t queue)
 	if (ring_pending(&k->rx) > 0)
 		return 0;
 	atomic_store_explicit(k->fill.flags, 0, memory_order_release);
-	if (k->signalled && eventfd_read(nic->queues[queue].fd, &value) == 0)
+	if (k->signalled && os_event_clear(nic->queues[queue].fd))
 		k->signalled = false;
 	return m->link ? 0 : -ENXIO;
 }

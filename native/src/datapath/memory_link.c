@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "checksum.h"
 #include "memory_internal.h"
+#include "os.h"
 #include "wire.h"
 
 enum {
@@ -171,10 +171,8 @@ int qx_link_open(struct qx_link **out, const struct qx_link_config *cfg)
 	if (!link->free_slots)
 		goto free_heap;
 	/* Pages come with their first use: most links never fill. */
-	link->slots =
-		mmap(NULL, (size_t)FLIGHT_CNT * link->slot_bytes, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (link->slots == MAP_FAILED)
+	link->slots = os_map((size_t)FLIGHT_CNT * link->slot_bytes);
+	if (!link->slots)
 		goto free_free_slots;
 	for (uint32_t i = 0; i < FLIGHT_CNT; i++)
 		link->free_slots[i] = FLIGHT_CNT - 1 - i;
@@ -198,7 +196,7 @@ void qx_link_close(struct qx_link *link)
 	for (uint32_t end = 0; end < LINK_END_CNT; end++)
 		if (link->ends[end])
 			memory_unplug(link->ends[end]);
-	munmap(link->slots, (size_t)FLIGHT_CNT * link->slot_bytes);
+	os_unmap(link->slots, (size_t)FLIGHT_CNT * link->slot_bytes);
 	free(link->free_slots);
 	free(link->heap);
 	free(link);

@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "memory_internal.h"
+#include "os.h"
 #include "why.h"
 #include "wire.h"
 
@@ -85,12 +83,12 @@ static void close_queue(struct memory_nic *m, uint32_t queue)
 
 	for (uint32_t i = 0; i < 4; i++)
 		if (k->memory[i])
-			munmap(k->memory[i], k->memory[i]->len_bytes);
+			os_unmap(k->memory[i], k->memory[i]->len_bytes);
 	free(k->due);
 	if (m->nic.queues[queue].fd >= 0)
-		close(m->nic.queues[queue].fd);
+		os_event_close(m->nic.queues[queue].fd);
 	if (m->nic.queues[queue].tx_fd >= 0)
-		close(m->nic.queues[queue].tx_fd);
+		os_event_close(m->nic.queues[queue].tx_fd);
 }
 
 static void close_nic(struct qx_nic *nic)
@@ -130,10 +128,9 @@ static int open_ring(struct ring_memory **memory, struct qx_ring *ours,
 		     struct qx_ring *kernels, uint32_t size, uint32_t stride_bytes)
 {
 	size_t bytes = sizeof(**memory) + (size_t)size * stride_bytes;
-	struct ring_memory *m =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ring_memory *m = os_map(bytes);
 
-	if (m == MAP_FAILED)
+	if (!m)
 		return -ENOMEM;
 	m->len_bytes = bytes;
 	*ours = (struct qx_ring){.producer = &m->producer,
@@ -164,11 +161,11 @@ static int open_queue(struct memory_nic *m, uint32_t queue, uint32_t rx_size,
 		return -ENOMEM;
 	/* Copy mode sends nothing by itself. */
 	atomic_store_explicit(k->tx.flags, QX_RING_NEED_WAKEUP, memory_order_relaxed);
-	q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	q->fd = os_event_open(false);
 	if (q->fd < 0)
-		return -errno;
-	q->tx_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); /* always writable */
-	return q->tx_fd < 0 ? -errno : 0;
+		return q->fd;
+	q->tx_fd = os_event_open(true); /* always writable */
+	return q->tx_fd < 0 ? q->tx_fd : 0;
 }
 
 static int frame_cnt_or(uint32_t *cnt, uint32_t otherwise)

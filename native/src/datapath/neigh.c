@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "os.h"
 
 enum {
 	BUCKET_WAYS = 8
@@ -63,7 +64,7 @@ int neigh_open(struct qx_neigh_table **out, uint32_t entry_cnt)
 		return -ENOMEM;
 	t->bucket_mask = buckets - 1;
 	/* Too early after boot for random numbers: the address of the table will do. */
-	if (getrandom(&t->salt, sizeof(t->salt), GRND_NONBLOCK) != sizeof(t->salt))
+	if (!os_random(&t->salt, sizeof(t->salt)))
 		t->salt = (uintptr_t)t;
 	*out = t;
 	return 0;

@@ -1,6 +1,6 @@
 /* nic.h: what a device needs of a NIC, one struct filled in by each back end.
  *
- * The back ends (afxdp.c, memory.c, later winxdp.c) provide rings and a few calls; device.c
+ * The back ends (afxdp.c, winxdp.c, memory.c) provide rings and a few calls; device.c
  * above them moves frames and never knows which it has.  A back end owns struct qx_nic and
  * everything in it except the umem's frames, which the device moves. */
 #ifndef QX_NIC_H
@@ -86,6 +86,10 @@ struct qx_nic_config {
 	uint32_t rx_frame_cnt; /* as in qx_config */
 	uint32_t tx_frame_cnt;
 };
+
+/* nic_open opens the platform's rings on cfg->interface (nic_linux.c: AF_XDP; nic_win.c:
+ * XDP for Windows) without attaching.  Errors and why as qx_open. */
+int nic_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why);
 
 /* afxdp_open opens an AF_XDP socket for every RX queue, native copy mode, without
  * attaching.  Errors and why as qx_open. */

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "udp_linux.h"
 #include "why.h"
 

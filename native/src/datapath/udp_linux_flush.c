@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "udp_linux.h"
 
 static void count_sent(struct qx_udp *u, uint32_t messages)

@@ -8,7 +8,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "udp_linux.h"
 
 enum {

@@ -11,7 +11,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "udp_linux.h"
 
 void udp_tx_init(struct udp_tx *tx, uint8_t *base, bool gso)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "addr_linux.h"
+#include "addr.h"
 #include "udp_linux.h"
 #include "why.h"
 

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "os.h"
 
 int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 {
@@ -25,13 +26,12 @@ int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 	u->free_stack = calloc(frame_cnt, sizeof(*u->free_stack));
 	if (!u->free_stack)
 		goto free_state;
-	u->base = mmap(NULL, u->len_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (u->base == MAP_FAILED)
+	u->base = os_map(u->len_bytes);
+	if (!u->base)
 		goto free_stack;
 	/* A forked child must not get copies of pages that the kernel goes on writing for
 	 * the parent: copy-on-write would move the parent off the pinned pages. */
-	if (madvise(u->base, u->len_bytes, MADV_DONTFORK) < 0)
+	if (os_keep_to_parent(u->base, u->len_bytes) < 0)
 		goto unmap;
 
 	/* Highest number first, so that frames are handed out from 0 upwards. */
@@ -41,7 +41,7 @@ int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 	return 0;
 
 unmap:
-	munmap(u->base, u->len_bytes);
+	os_unmap(u->base, u->len_bytes);
 free_stack:
 	free(u->free_stack);
 free_state:
@@ -55,7 +55,7 @@ void umem_close(struct qx_umem *u)
 {
 	/* In a forked child the range was not inherited; unmapping a hole is no error. */
 	if (u->base)
-		munmap(u->base, u->len_bytes);
+		os_unmap(u->base, u->len_bytes);
 	free(u->free_stack);
 	free(u->state);
 	memset(u, 0, sizeof(*u));

@@ -1,8 +1,12 @@
-/* wait.h: the one descriptor that an event loop watches for a datapath.
+/* wait.h: what wakes the owner of a datapath: one descriptor that an event loop watches, or
+ * a thread that waits in its place.
  *
  * wait_linux.c is an epoll instance that holds the lanes' descriptors, a timerfd for the
  * armed deadline (event loops do not fire below a millisecond) and an eventfd by which
- * another endpoint of the same device signals this one. */
+ * another endpoint of the same device signals this one.  wait_win.c is a list of handles
+ * that a thread waits for.
+ *
+ * Everything here belongs to the datapath's thread, except wait_until. */
 #ifndef QX_WAIT_H
 #define QX_WAIT_H
 
@@ -13,7 +17,13 @@ struct qx_wait;
 
 int wait_open(struct qx_wait **out);
 void wait_close(struct qx_wait *w);
+
+/* wait_fd is the descriptor to watch, -1 where there is none (Windows). */
 int wait_fd(const struct qx_wait *w);
+
+/* These fill in why for what wait_open and wait_watch returned. */
+void wait_why_open(char *why, int err);
+void wait_why_watch(char *why, int err);
 
 /* wait_watch adds a descriptor for reading; wait_want_write also (or no longer) waits
  * until every watched descriptor of writable kind can be written. */
@@ -33,5 +43,8 @@ void wait_signal(struct qx_wait *w);
 /* wait_clear takes back signals and a deadline that has passed at now_ns, so that wait_fd
  * is not readable for them; no system call if there are none. */
 void wait_clear(struct qx_wait *w, uint64_t now_ns);
+
+/* wait_until is qx_wait: from any one thread, while the owner uses w but does not close it. */
+int wait_until(struct qx_wait *w, uint64_t spin_ns, uint64_t timeout_ns);
 
 #endif

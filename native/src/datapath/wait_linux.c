@@ -3,15 +3,20 @@
  * The epoll instance is never waited on by us: it is itself watched by an event loop, which
  * asks it whether anything in it is ready.  So everything in it is level-triggered and must
  * be made unready by whoever handled it, also a timer that expired. */
+#define _GNU_SOURCE
 #include "wait.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "why.h"
 
 enum {
 	NS_PER_S = 1000000000
@@ -88,6 +93,20 @@ int wait_fd(const struct qx_wait *w)
 	return w->epoll_fd;
 }
 
+void wait_why_open(char *why, int err)
+{
+	why_set(why,
+		"epoll, timerfd or eventfd: %s; each endpoint needs three descriptors "
+		"besides its sockets (ulimit -n)",
+		strerror(-err));
+}
+
+void wait_why_watch(char *why, int err)
+{
+	why_set(why, "epoll_ctl: %s; fs.epoll.max_user_watches may be too low",
+		strerror(-err));
+}
+
 int wait_watch(struct qx_wait *w, int fd)
 {
 	return control(w, EPOLL_CTL_ADD, fd, EPOLLIN);
@@ -146,4 +165,44 @@ void wait_clear(struct qx_wait *w, uint64_t now_ns)
 	 * expiry would come afterwards with nobody to clear it. */
 	if (w->deadline_ns <= now_ns)
 		wait_arm(w, UINT64_MAX);
+}
+
+/* ---- Waiting ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static struct timespec time_until(uint64_t end_ns, uint64_t from_ns)
+{
+	uint64_t left_ns = end_ns > from_ns ? end_ns - from_ns : 0;
+
+	return (struct timespec){.tv_sec = (time_t)(left_ns / NS_PER_S),
+				 .tv_nsec = (long)(left_ns % NS_PER_S)};
+}
+
+int wait_until(struct qx_wait *w, uint64_t spin_ns, uint64_t timeout_ns)
+{
+	uint64_t began = now_ns(), now = began;
+	uint64_t end = timeout_ns > UINT64_MAX - began ? UINT64_MAX : began + timeout_ns;
+	struct timespec left;
+	int got;
+
+	for (;;) {
+		struct pollfd p = {.fd = w->epoll_fd, .events = POLLIN};
+
+		left = time_until(now - began < spin_ns ? now : end, now);
+		got = ppoll(&p, 1, &left, NULL);
+		if (got > 0)
+			return 1;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		now = now_ns();
+		if (now >= end)
+			return 0;
+	}
 }

@@ -1,5 +1,5 @@
-/* addr_linux.c: see addr_linux.h. */
-#include "addr_linux.h"
+/* addr.c: see addr.h. */
+#include "addr.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ void addr_from_ipv6(struct qx_addr *out, const void *ip, uint16_t port, uint32_t
 		out->scope_id = scope_id;
 }
 
-bool addr_from_sockaddr(struct qx_addr *out, const void *sockaddr, socklen_t len_bytes)
+bool addr_from_sockaddr(struct qx_addr *out, const void *sockaddr, size_t len_bytes)
 {
 	struct sockaddr_in6 in6 = {0};
 	struct sockaddr_in in4 = {0};

@@ -1,6 +1,6 @@
-/* addr_linux.h: struct qx_addr and the kernel's socket addresses, one into the other. */
-#ifndef QX_ADDR_LINUX_H
-#define QX_ADDR_LINUX_H
+/* addr.h: struct qx_addr and the kernel's socket addresses, one into the other. */
+#ifndef QX_ADDR_H
+#define QX_ADDR_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -27,7 +27,7 @@ void addr_from_ipv6(struct qx_addr *out, const void *ip, uint16_t port, uint32_t
 
 /* addr_from_sockaddr reads sockaddr_in and sockaddr_in6.  False, with *out zeroed, for any
  * other family or length. */
-bool addr_from_sockaddr(struct qx_addr *out, const void *sockaddr, socklen_t len_bytes);
+bool addr_from_sockaddr(struct qx_addr *out, const void *sockaddr, size_t len_bytes);
 
 /* addr_to_sockaddr writes what a socket of this domain (AF_INET, AF_INET6) calls a.
  * Returns its length, 0 if that domain has no name for it. */

@@ -1,0 +1,56 @@
+/* os_linux.c: see os.h. */
+#define _GNU_SOURCE
+#include "os.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+void *os_map(size_t len_bytes)
+{
+	void *base = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return base == MAP_FAILED ? NULL : base;
+}
+
+void os_unmap(void *base, size_t len_bytes)
+{
+	munmap(base, len_bytes);
+}
+
+int os_keep_to_parent(void *base, size_t len_bytes)
+{
+	return madvise(base, len_bytes, MADV_DONTFORK) < 0 ? -errno : 0;
+}
+
+bool os_random(void *out, size_t len_bytes)
+{
+	return getrandom(out, len_bytes, GRND_NONBLOCK) == (ssize_t)len_bytes;
+}
+
+int os_event_open(bool set)
+{
+	int fd = eventfd(set, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+bool os_event_set(int fd)
+{
+	return eventfd_write(fd, 1) == 0;
+}
+
+bool os_event_clear(int fd)
+{
+	eventfd_t value;
+
+	return eventfd_read(fd, &value) == 0;
+}
+
+void os_event_close(int fd)
+{
+	close(fd);
+}

@@ -1,0 +1,2 @@
+/* sys/socket.h: see netinet/in.h beside it. */
+#include <netinet/in.h>

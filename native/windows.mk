@@ -1,0 +1,75 @@
+# The Windows build of the C side, cross-compiled on Linux and run under Wine:
+#
+#   make -C native -f windows.mk test      all programs; needs mingw-w64 and Wine
+#   make -C native -f windows.mk lib       the library alone
+#
+# Platforms differ by file: what names linux or afxdp is left out here, what names win is
+# left out of the Makefile beside this file.  src/win holds WinSock under the names of POSIX
+# headers, and is on no other build's include path.
+#
+# tests/win_*.c is one program each; tests/contract_win_*.c is a back end for contract.c.
+# PORTABLE are programs of the Linux build that know no system and run here unchanged.
+
+CC       := x86_64-w64-mingw32-gcc
+AR       := x86_64-w64-mingw32-ar
+B        := build-win
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wvla -Werror
+# Windows 10 and newer.
+CFLAGS   := -std=gnu11 -O2 -g $(WARN) -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN \
+            -D__USE_MINGW_ANSI_STDIO=1 -Iinclude -Isrc/win -Isrc/datapath \
+            -Itests
+# Static, so that one .exe is all that has to be carried to a Windows machine.
+LIBS     := -static -lws2_32 -liphlpapi -lbcrypt -lntdll
+# A program that hangs is ended and fails.
+LIMIT_S  ?= 60
+export WINEPREFIX := $(abspath $(B)/wine)
+export WINEARCH   := win64
+export WINEDEBUG  := -all
+export WINEDLLOVERRIDES := mscoree=;mshtml=;winemenubuilder.exe=
+unexport DISPLAY
+
+LINUX    := $(wildcard src/datapath/*_linux*.c src/datapath/*_netlink*.c \
+            src/datapath/*.bpf.c) $(wildcard $(addprefix src/datapath/,afxdp*.c ifinfo*.c \
+            privilege*.c xdp_prog*.c))
+SRC      := $(filter-out $(LINUX),$(wildcard src/datapath/*.c))
+OBJ      := $(SRC:src/%.c=$(B)/%.o)
+HEADERS  := $(wildcard include/*.h src/datapath/*.h src/win/*.h src/win/*/*.h tests/*.h)
+CONTRACTS := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/contract_win_*.c))
+PORTABLE := test_umem test_wire test_neigh
+TESTS    := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/win_*.c)) \
+            $(PORTABLE:%=$(B)/%.exe) $(CONTRACTS)
+
+.PHONY: all lib test clean
+all: $(TESTS)
+lib: $(B)/libquicxdp.a
+
+$(B)/libquicxdp.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/%.o: src/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(B)/contract_%.exe: tests/contract_%.c tests/contract.c $(B)/libquicxdp.a $(HEADERS)
+	$(CC) $(CFLAGS) -o $@ $< tests/contract.c tests/platform_win.c $(B)/libquicxdp.a $(LIBS)
+
+$(B)/%.exe: tests/%.c $(B)/libquicxdp.a $(HEADERS)
+	$(CC) $(CFLAGS) -o $@ $< $(B)/libquicxdp.a $(LIBS)
+
+# Wine of our own, below the build folder, without windows and without asking for anything.
+$(B)/wine/system.reg:
+	@mkdir -p $(B)
+	timeout 120 wine wineboot --init >$(B)/wineboot.log 2>&1 || { cat $(B)/wineboot.log; exit 1; }
+	@timeout 60 wineserver --wait
+
+# Windows knows no exit status 77: here a skip is a failure like any other.
+test: $(TESTS) $(B)/wine/system.reg
+	@status=0; for t in $(TESTS); do echo "== $$t"; \
+	  timeout $(LIMIT_S) wine $$t >$$t.log 2>&1 </dev/null; rc=$$?; tr -d '\r' <$$t.log; \
+	  [ $$rc -eq 0 ] || { echo "exit status $$rc"; status=1; }; \
+	done; exit $$status
+
+clean:
+	rm -rf $(B)
