@@ -20,7 +20,7 @@ CFLAGS   := -std=gnu11 -O2 -g $(WARN) -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEA
             -D__USE_MINGW_ANSI_STDIO=1 -Iinclude -Isrc/win -Isrc/datapath \
             -Itests
 # Static, so that one .exe is all that has to be carried to a Windows machine.
-LIBS     := -static -lws2_32 -liphlpapi -lbcrypt -lntdll
+LIBS     := -static -lws2_32 -liphlpapi -lbcrypt -lntdll -lpthread
 # A program that hangs is ended and fails.
 LIMIT_S  ?= 60
 export WINEPREFIX := $(abspath $(B)/wine)
@@ -36,7 +36,7 @@ SRC      := $(filter-out $(LINUX),$(wildcard src/datapath/*.c))
 OBJ      := $(SRC:src/%.c=$(B)/%.o)
 HEADERS  := $(wildcard include/*.h src/datapath/*.h src/win/*.h src/win/*/*.h tests/*.h)
 CONTRACTS := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/contract_win_*.c))
-PORTABLE := test_umem test_wire test_neigh
+PORTABLE := contract_memory test_umem test_wire test_neigh
 TESTS    := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/win_*.c)) \
             $(PORTABLE:%=$(B)/%.exe) $(CONTRACTS)
 

@@ -146,6 +146,12 @@ static void a_system_call_moves_at_least_24_packets(void)
 	T_EQ(got, N);
 	tx_1 = stats_of(CLIENT).lane[backend->lane];
 	rx_1 = stats_of(pair.hub).lane[backend->lane];
+	if (backend->no_batching) {
+		/* One each, and now and then one that finds nothing left. */
+		T_CHECK(tx_1.tx_syscalls - tx_0.tx_syscalls <= N);
+		T_CHECK(rx_1.rx_syscalls - rx_0.rx_syscalls <= N + N / 24);
+		return;
+	}
 	T_CHECK(tx_1.tx_syscalls - tx_0.tx_syscalls <= N / 24);
 	T_CHECK(rx_1.rx_syscalls - rx_0.rx_syscalls <= N / 24);
 }

@@ -52,6 +52,8 @@ struct contract_backend {
 	uint32_t hub_address_cnt; /* local addresses of a wildcard hub, 1 or 2 */
 	uint32_t payload_max_v4;  /* longest payload that the path takes */
 	uint32_t payload_max_v6;
+	bool no_batching;  /* the system lacks it: a call moves one packet */
+	bool no_ecn;       /* the system does not send it: everything comes as Not-ECT */
 	bool virtual_time; /* deadlines are the test's to watch: qx_arm accepts
 					  them and qx_fd never fires for them */
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "contract_real.h"
+#include "contract_loopback.h"
 #include "own_loopback.h"
 
 enum {
@@ -23,46 +23,6 @@ static int setup(char *why)
 	return err < 0 ? -1 : 0;
 }
 
-/* 127.0.0.last or ::last. */
-static struct qx_addr loopback(uint8_t family, uint8_t last, uint16_t port)
-{
-	struct qx_addr a = {.family = family, .port = port};
-
-	if (family == QX_IPV4) {
-		a.ip[0] = 127;
-		a.ip[3] = last;
-	} else {
-		a.ip[15] = last;
-	}
-	return a;
-}
-
-static int open_one(struct qx_datapath **out, struct qx_config *cfg, char *why)
-{
-	return qx_open(out, cfg, why);
-}
-
-static const struct contract_place localhost = {
-	.hub_last = 1,
-	.client_last = 1,
-	.addr = loopback,
-	.open_hub = open_one,
-	.open_client = open_one,
-};
-
-static int open_udp(struct contract_pair *pair, const struct contract_options *options,
-		    char *why)
-{
-	return contract_open(&localhost, pair, options, why);
-}
-
-static int open_config(struct contract_pair *pair, struct qx_datapath **out,
-		       const struct qx_config *cfg, char *why)
-{
-	(void)pair;
-	return qx_open(out, cfg, why);
-}
-
 static const struct contract_backend udp_backend = {
 	.name = "udp",
 	.lane = QX_LANE_SOCKET,
@@ -70,9 +30,9 @@ static const struct contract_backend udp_backend = {
 	.payload_max_v4 = MTU_BYTES - 20 - 8,
 	.payload_max_v6 = MTU_BYTES - 40 - 8,
 	.setup = setup,
-	.open = open_udp,
+	.open = loopback_open,
 	.close = contract_close,
-	.open_config = open_config,
+	.open_config = loopback_open_config,
 	.pump = contract_poll,
 	.now = contract_monotonic,
 };
