@@ -14,7 +14,7 @@ SECONDS     ?= 20
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
-.PHONY: help setup run test check format demo bench-datapath bench-transport bench-engine \
+.PHONY: help setup run test test-windows check format demo bench-datapath bench-transport bench-engine \
         bench-fastpath bench-packet bench-busy fuzz interop-large clean
 
 help: ## list the commands
@@ -30,6 +30,10 @@ run: ## serve a sample folder over HTTP/3 on localhost (PORT=4433)
 test: ## all tests: C, Python, network namespaces, interop, sanitizers
 	@$(SETUP) net clients browser
 	@tools/test.sh
+
+test-windows: ## the C side built for Windows, its tests run under Wine
+	@$(SETUP) windows
+	@tools/test_windows.sh
 
 interop-large: ## 100 MB each way with clients and servers of others, on both lanes (root)
 	@$(SETUP) net clients servers browser

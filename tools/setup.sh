@@ -1,12 +1,13 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages, the virtual environment, the C extension.
 #
-#   tools/setup.sh [net] [clients] [servers] [browser] [clang]
+#   tools/setup.sh [net] [clients] [servers] [browser] [clang] [windows]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
 # of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
-# Chromium; clang: fuzzing).  Everything here may be run again and again: what is there is
-# left alone, and a run that finds nothing to do takes about a tenth of a second.
+# Chromium; clang: fuzzing; windows: the cross compiler and Wine).  Everything here may be
+# run again and again: what is there is left alone, and a run that finds nothing to do takes
+# about a tenth of a second.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -61,7 +62,11 @@ collect() { # collect KIND... : what of their packages is missing
 					has_fuzzer_runtime
 			fi
 			;;
-		*) die "unknown kind of work: $kind (net, clients, servers, browser, clang)" ;;
+		windows)
+			need gcc-mingw-w64-x86-64 have x86_64-w64-mingw32-gcc
+			need wine have wine
+			;;
+		*) die "unknown kind of work: $kind (net, clients, servers, browser, clang, windows)" ;;
 		esac
 	done
 }
