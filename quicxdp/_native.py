@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NewType, Protocol, cast
 
 from .config import BATCH_MAX
-from .errors import DatapathError, UnavailableError
+from .errors import DatapathError, UnavailableError, host_errno
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,7 @@ class Lib(Protocol):
     def qx_open(self, out: CData, cfg: CData, why: CData, /) -> int: ...
     def qx_close(self, dp: CData, /) -> None: ...
     def qx_fd(self, dp: CData, /) -> int: ...
+    def qx_wait(self, dp: CData, spin_ns: int, timeout_ns: int, /) -> int: ...
     def qx_arm(self, dp: CData, deadline_ns: int, /) -> int: ...
     def qx_recv(self, dp: CData, batch: CData, now_ns: int, /) -> int: ...
     def qx_recv_done(self, dp: CData, batch: CData, /) -> None: ...
@@ -94,7 +95,7 @@ def _load() -> tuple[Any, Lib | None, str]:
     except ImportError as error:
         why = (
             f"the C extension quicxdp._native_ext did not load ({error}); install "
-            f"quicxdp where a C compiler is, on Linux"
+            f"quicxdp where a C compiler is, on Linux or Windows"
         )
         return None, None, why
     ffi = extension.ffi
@@ -147,7 +148,8 @@ def ffi() -> Any:  # noqa: ANN401
 def check(rc: int, doing: str, why: str = "") -> int:
     """Return *rc*, or raise the `DatapathError` that a negative *rc* stands for."""
     if rc < 0:
-        raise DatapathError(-rc, f"{doing}: {why or os.strerror(-rc)}")
+        code = host_errno(-rc)
+        raise DatapathError(code, f"{doing}: {why or os.strerror(code)}")
     return rc
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from .clock import NEVER_NS, Clock
+from .clock import NEVER_NS, Clock, monotonic_ns
 
 if TYPE_CHECKING:
     import asyncio

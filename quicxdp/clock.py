@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,11 @@ from . import _native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# The clock that C keeps deadlines on (quicxdp.h).  On Linux both of Python's are that
+# one; on Windows monotonic() may be the 16 ms tick of the system.
+monotonic = time.perf_counter if sys.platform == "win32" else time.monotonic
+monotonic_ns = time.perf_counter_ns if sys.platform == "win32" else time.monotonic_ns
 
 NEVER_NS: Final = _native.NEVER_NS
 _NS_PER_S: Final = 1_000_000_000
@@ -93,7 +99,7 @@ class Clock:
         self._cancelled_cnt = 0
         self.alarm_ns = NEVER_NS
 
-    time = staticmethod(time.monotonic)
+    time = staticmethod(monotonic)
 
     def __len__(self) -> int:
         """Return how many timers will still run."""

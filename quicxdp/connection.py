@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aioquic.quic.connection import stream_is_client_initiated
 
 from . import _native_engine as native
-from .errors import StreamEndedError
+from .errors import C_EMSGSIZE, StreamEndedError
 from .seam.sending import SendingConnection
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class FastConnection(SendingConnection):
         if self.conn.closed:
             return
         rc = self.conn.send_datagram(bytes(data))
-        if rc == -errno.EMSGSIZE:
+        if rc == -C_EMSGSIZE:
             raise ValueError(f"a DATAGRAM frame of {len(data)} bytes fits no packet")
 
     def get_stats(self) -> ConnectionStats:

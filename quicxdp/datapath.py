@@ -10,7 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
-import os
+import socket
 import struct
 import warnings
 from threading import get_ident
@@ -20,10 +20,10 @@ from weakref import WeakSet
 from . import _native, stats
 from .addresses import AddressBook, PeerAddress, pack_addr, unpack_addr
 from .config import DatapathConfig
+from .errors import host_errno
 from .ownership import Owner
 
 if TYPE_CHECKING:
-    import socket
     from array import array
 
     from .addresses import Address
@@ -112,7 +112,8 @@ class Datapath:
             remote = pack_addr(family, sock.getpeername())
         except OSError:
             remote = _native.NO_ADDR
-        fd = os.dup(sock.fileno())
+        # Not os.dup: a socket of Windows is no descriptor of the C library.
+        fd = sock.dup().detach()
         try:
             dp = _native.open_datapath(
                 socket_fd=fd,
@@ -125,7 +126,7 @@ class Datapath:
                 socket_buffer_bytes=config.socket_buffer_bytes,
             )
         except BaseException:
-            os.close(fd)
+            socket.close(fd)
             raise
         return cls(dp, family, config, owner or Owner())
 
@@ -235,6 +236,22 @@ class Datapath:
         self._owner.check(WHAT)
         _native.check(_native.lib().qx_arm(self._alive(), deadline_ns), "arming a timer")
 
+    def wait(self, spin_ns: int, timeout_ns: int) -> bool:
+        """Wait until there is something to do, in another thread than the owner's.
+
+        The owner may use the datapath meanwhile, but not close it; `arm(0)` ends the
+        wait.
+
+        Args:
+            spin_ns: how long to look again and again before sleeping.
+            timeout_ns: how long to wait altogether.
+
+        Returns:
+            Whether there is something.
+        """
+        rc = _native.lib().qx_wait(self._alive(), spin_ns, timeout_ns)
+        return bool(_native.check(rc, "waiting"))
+
     def errors(self) -> list[tuple[int, Address | None]]:
         """Take the errors that the kernel reported: errno and peer, if it said whose."""
         found: list[tuple[int, Address | None]] = []
@@ -242,7 +259,7 @@ class Datapath:
             self._owner.refuse(WHAT)
         while self._qx_next_error(self._dp, self._error.cdata) == 1:  # type: ignore[arg-type]
             code, peer = self._error.read()
-            found.append((code, unpack_addr(self.family, peer)))
+            found.append((host_errno(code), unpack_addr(self.family, peer)))
         return found
 
     def local(self) -> Address:

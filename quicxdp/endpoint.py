@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import _native, lanes
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from .addresses import Address
     from .lanes import Lane
 
-# linux/in.h, linux/in6.h
-_IP_MTU_DISCOVER: Final = 10
-_IPV6_MTU_DISCOVER: Final = 23
+# What the datapath sets so that nothing is fragmented: IP_MTU_DISCOVER and
+# IPV6_MTU_DISCOVER of linux/in.h and linux/in6.h; of ws2ipdef.h those, and
+# IP_DONTFRAGMENT and IPV6_DONTFRAG of a Windows that is too old for them.
+_DF_OPTIONS: Final = {"win32": ((71, 71), (14, 14))}.get(sys.platform, ((10, 23),))
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ async def create_datagram_endpoint(
     allow_broadcast: bool | None = None,
     sock: socket.socket | None = None,
     dont_fragment: bool = False,
+    spin_us: int = 0,
 ) -> tuple[asyncio.DatagramTransport, ProtocolT]:
     """Create a UDP endpoint; `loop.create_datagram_endpoint` with faster lanes.
 
@@ -65,6 +68,9 @@ async def create_datagram_endpoint(
         dont_fragment: let no datagram be fragmented, here or on its way; those that are
             too long become an EMSGSIZE in `error_received`.  QUIC wants this (RFC 9000
             section 14).  The XDP lane never fragments.
+        spin_us: let a thread of the endpoint's own wait for datagrams, and look again and
+            again for so long before it sleeps.  Costs up to a core, saves a sleeping
+            process the time of being woken; nothing with the lane "asyncio".
 
     Returns:
         The transport, and the protocol.  `transport.get_extra_info("quicxdp")` tells
@@ -131,6 +137,7 @@ async def create_datagram_endpoint(
         reason=lane.reason,
         address=address,
         waiter=waiter,
+        spin_us=spin_us,
     )
     try:
         await waiter
@@ -154,13 +161,18 @@ def _open(sock: socket.socket, io: Io, lane: Lane, owner: Owner) -> tuple[Datapa
 @contextmanager
 def _fragmenting(sock: socket.socket, dont_fragment: bool) -> Iterator[None]:  # noqa: FBT001
     # The datapath sets DF; a protocol written for asyncio expects what it had there.
-    options = [(socket.IPPROTO_IP, _IP_MTU_DISCOVER)]
-    if sock.family == socket.AF_INET6:
-        options.append((socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER))
-    before = [sock.getsockopt(level, name) for level, name in options]
+    before: list[tuple[int, int, int]] = []
+    for ipv4, ipv6 in _DF_OPTIONS:
+        options = [(socket.IPPROTO_IP, ipv4)]
+        if sock.family == socket.AF_INET6:
+            options.append((socket.IPPROTO_IPV6, ipv6))
+        for level, name in options:
+            # Not every Windows has every option.
+            with suppress(OSError):
+                before.append((level, name, sock.getsockopt(level, name)))
     yield
     if not dont_fragment:
-        for (level, name), value in zip(options, before, strict=True):
+        for level, name, value in before:
             sock.setsockopt(level, name, value)
 
 

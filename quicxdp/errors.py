@@ -14,6 +14,42 @@ Messages say what was tried, what happened and what to do.
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
+# The numbers of the C API are Linux's on every platform (quicxdp.h); Python's, up to 35
+# the same, are the platform's own.  These can come out of C.
+C_EMSGSIZE: Final = 90
+C_ENOBUFS: Final = 105
+_HOST: Final = {
+    71: errno.EPROTO,
+    75: errno.EOVERFLOW,
+    88: errno.ENOTSOCK,
+    89: errno.EDESTADDRREQ,
+    C_EMSGSIZE: errno.EMSGSIZE,
+    92: errno.ENOPROTOOPT,
+    93: errno.EPROTONOSUPPORT,
+    95: errno.EOPNOTSUPP,
+    97: errno.EAFNOSUPPORT,
+    98: errno.EADDRINUSE,
+    99: errno.EADDRNOTAVAIL,
+    100: errno.ENETDOWN,
+    101: errno.ENETUNREACH,
+    103: errno.ECONNABORTED,
+    104: errno.ECONNRESET,
+    C_ENOBUFS: errno.ENOBUFS,
+    106: errno.EISCONN,
+    107: errno.ENOTCONN,
+    110: errno.ETIMEDOUT,
+    111: errno.ECONNREFUSED,
+    113: errno.EHOSTUNREACH,
+}
+
+
+def host_errno(code: int) -> int:
+    """Return Python's number for an error of the C API."""
+    return _HOST.get(code, code)
+
 
 class QuicxdpError(Exception):
     """The base of everything below."""

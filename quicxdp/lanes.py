@@ -12,67 +12,16 @@ veth: AF_XDP 1100, UDP_SEGMENT 100, sendmmsg 2400):
 
 from __future__ import annotations
 
-import array
-import enum
-import errno
-import fcntl
-import os
-import socket
-import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .config import Io
-from .errors import ConfigError, DatapathError
+from .device import Device, DeviceKind, inspect
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# linux/sockios.h, linux/ethtool.h, linux/if.h
-_SIOCGIFFLAGS: Final = 0x8913
-_SIOCETHTOOL: Final = 0x8946
-_ETHTOOL_GDRVINFO: Final = 3
-_DRVINFO_BYTES: Final = 196
-_DRVINFO_DRIVER: Final = slice(4, 36)
-_IFF_LOOPBACK: Final = 0x8
-_IFREQ: Final = struct.Struct("16sP16x")
-_IFREQ_FLAGS: Final = struct.Struct("16sH22x")
-
-# ETHTOOL_GDRVINFO names of devices without hardware.
-_SOFTWARE_DRIVERS: Final = frozenset(
-    {
-        "802.1Q VLAN Support",
-        "bonding",
-        "bridge",
-        "dummy",
-        "ifb",
-        "ipvlan",
-        "macvlan",
-        "openvswitch",
-        "team",
-        "tun",
-        "veth",
-        "vxlan",
-        "wireguard",
-    }
-)
-
-
-class DeviceKind(enum.Enum):
-    """What an interface is, as far as the choice of a lane cares."""
-
-    LOOPBACK = "loopback"
-    SOFTWARE = "software device"
-    NIC = "network card"
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """An interface of this network namespace."""
-
-    name: str
-    kind: DeviceKind
-    driver: str  # "" where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,38 +61,6 @@ RULES: Final[Mapping[DeviceKind, _Rule]] = {
 }
 
 
-def inspect(interface: str) -> Device:
-    """Return what *interface* is.
-
-    Raises:
-        DatapathError: ENODEV, there is none of that name in this network namespace.
-    """
-    name = interface.encode()
-    # ioctls rather than /sys, which may show another network namespace.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ_FLAGS.pack(name, 0))
-        except OSError as error:
-            raise DatapathError(
-                error.errno or errno.ENODEV,
-                f"looking at interface {interface!r}: {os.strerror(error.errno or 0)}; "
-                f"`ip -brief link` lists the names",
-            ) from None
-        if _IFREQ_FLAGS.unpack(answer)[1] & _IFF_LOOPBACK:
-            return Device(interface, DeviceKind.LOOPBACK, "")
-        info = array.array(
-            "B", struct.pack("=I", _ETHTOOL_GDRVINFO).ljust(_DRVINFO_BYTES, b"\0")
-        )
-        try:
-            fcntl.ioctl(sock, _SIOCETHTOOL, _IFREQ.pack(name, info.buffer_info()[0]))
-        except OSError:
-            # No ethtool operations: no hardware behind it.
-            return Device(interface, DeviceKind.SOFTWARE, "")
-    driver = info[_DRVINFO_DRIVER].tobytes().split(b"\0")[0].decode(errors="replace")
-    kind = DeviceKind.SOFTWARE if driver in _SOFTWARE_DRIVERS else DeviceKind.NIC
-    return Device(interface, kind, driver)
-
-
 def choose(io: Io, interface: str | None, *, unavailable: str = "") -> Lane:
     """Decide which lane to try first.
 
@@ -170,6 +87,12 @@ def choose(io: Io, interface: str | None, *, unavailable: str = "") -> Lane:
     if not interface:
         return Lane(
             Io.SOCKET, "no interface was named; interface= lets AF_XDP be considered"
+        )
+    if sys.platform == "win32" and io is Io.AUTO:
+        return Lane(
+            Io.SOCKET,
+            "XDP for Windows has been tried in simulation only (docs/windows.md); "
+            'io="xdp" asks for it',
         )
     return _choose_for(io, inspect(interface))
 

@@ -14,15 +14,15 @@ not used: see clock.py.
 
 from __future__ import annotations
 
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Protocol
 
 from ._native_engine import TURN_ERRORS, TURN_EVENTS, TURN_MORE
 from .alarm import LoopAlarm, report, run_due
-from .clock import NEVER_NS, Clock
+from .clock import NEVER_NS, Clock, monotonic_ns
 from .config import BATCH_MAX
 from .errors import DatapathError
 from .outbox import Outbox
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -85,7 +85,9 @@ class Reactor:
         "_recv",
         "_running",
         "_scheduled",
+        "_spin_ns",
         "_turn",
+        "_waiter",
         "clock",
         "outbox",
     )
@@ -96,7 +98,11 @@ class Reactor:
         datapath: Datapath,
         endpoint: Endpoint,
         limits: SendLimits | None = None,
+        *,
+        spin_ns: int = 0,
     ) -> None:
+        self._spin_ns = spin_ns
+        self._waiter: Waiter | None = None
         self._loop = loop
         self._datapath = datapath
         self._recv = datapath.recv
@@ -120,13 +126,22 @@ class Reactor:
         """Begin to receive."""
         self._running = True
         readable = self._readable if self._turn is None else self._engine_readable
-        self._loop.add_reader(self._datapath.fd, readable)
+        if self._datapath.fd >= 0 and not self._spin_ns:
+            try:
+                self._loop.add_reader(self._datapath.fd, readable)
+            except NotImplementedError:
+                pass
+            else:
+                return
+        self._waiter = Waiter(self._loop, self._datapath, readable, spin_ns=self._spin_ns)
 
     def stop(self) -> None:
         """End receiving and sending; the clock goes on with the loop's timers."""
         if self._running:
-            self._running = False
-            self._loop.remove_reader(self._datapath.fd)
+            self._unwatch()
+        elif self._waiter is not None:
+            # It was only asked before, in a thread that may not wait for it.
+            self._waiter.stop()
         self.outbox.clear()
         LoopAlarm(self._loop, self.clock)
 
@@ -210,9 +225,15 @@ class Reactor:
     def _wrong_thread(self, exc: RuntimeError) -> None:
         # The loop went on in another thread.  The descriptor stays readable, so without
         # this the loop would do nothing but fail, for ever.
-        self._running = False
-        self._loop.remove_reader(self._datapath.fd)
+        self._unwatch()
         report(self._loop, "Receiving stopped", exc, transport=self._endpoint)
+
+    def _unwatch(self) -> None:
+        self._running = False
+        if self._waiter is None:
+            self._loop.remove_reader(self._datapath.fd)
+        else:
+            self._waiter.stop()
 
     def _run_due(self, now_ns: int) -> None:
         if self.clock.alarm_ns <= now_ns:

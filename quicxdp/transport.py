@@ -71,6 +71,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         address: Address | None = None,
         waiter: asyncio.Future[None] | None = None,
         limits: SendLimits | None = None,
+        spin_us: int = 0,
     ) -> None:
         super().__init__()
         self._loop = loop
@@ -86,7 +87,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._late_cnt = 0  # datagrams sent after close()
         self._paused = False
         self._rx: list[tuple[bytes, PeerAddress]] = []
-        self._reactor = Reactor(loop, datapath, self, limits)
+        self._reactor = Reactor(loop, datapath, self, limits, spin_ns=spin_us * 1000)
         self._turn: EngineTurn | None = None
         self._outbox = self._reactor.outbox
         try:

@@ -32,8 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "addresses": {"_native", "errors"},
     "datapath": {"_native", "addresses", *BASICS},
     "outbox": {"_native", "addresses", *BASICS},
+    "waiter": {"datapath", *BASICS},
     "reactor": {
-        *("_native", "_native_engine", "addresses", "datapath", "outbox"),
+        *("_native", "_native_engine", "addresses", "datapath", "outbox", "waiter"),
         *BASICS,
     },
     "transport": {
@@ -42,7 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "plain": {"addresses", *BASICS},
     "simulation": {"_native", "addresses", "datapath", *BASICS},
-    "lanes": BASICS,
+    "device": BASICS,
+    "device_linux": {"device", *BASICS},
+    "device_windows": {"device", *BASICS},
+    "lanes": {"device", *BASICS},
     "endpoint": {
         *("_native", "addresses", "datapath", "lanes", "plain", "transport"),
         *BASICS,
@@ -76,6 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "server",
             "client",
             "lanes",
+            "device",
             "aioquic_shim",
             "aioquic_shim_streams",
         ),
@@ -100,6 +105,8 @@ MAY_IMPORT_FOREIGN = {
 BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"(?:afxdp|xdp|ifinfo|privilege).*": r"(?:afxdp|xdp|ifinfo|privilege).*",
     r"udp_linux.*": r"udp_linux.*",
+    r"udp_win.*": r"udp_win.*",
+    r"winxdp.*": r"winxdp.*|nic_win",
     r"memory.*": r"memory.*|datapath",
 }
 

@@ -13,9 +13,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import quicxdp
+from quicxdp import device as devices
 from quicxdp import lanes
 from quicxdp.config import Io
-from quicxdp.lanes import Device, DeviceKind, Lane
+from quicxdp.device import Device, DeviceKind
+from quicxdp.lanes import Lane
 
 from . import host_facts, netlink_links
 from .exits import CommandError
@@ -190,7 +192,7 @@ def diagnose(
     interfaces = tuple(
         judge(
             link,
-            lanes.inspect(link.name),
+            devices.inspect(link.name),
             host,
             unavailable=unavailable,
             rx_queue_cnt=host_facts.rx_queue_cnt(link.name),

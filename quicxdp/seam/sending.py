@@ -13,7 +13,6 @@ the path is not validated.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aioquic.quic.connection import (
@@ -25,6 +24,7 @@ from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicPacketType
 
 from quicxdp import _native_engine as native
 from quicxdp.engine_time import deadline
+from quicxdp.errors import C_ENOBUFS
 
 from .collector import Collector, Frame
 from .core import ONE_RTT, ZERO_RTT
@@ -165,7 +165,7 @@ class SendingConnection(ReceivingConnection):
         token = self._control.add(handlers)
         flags = _PATH_FRAME if frame.type in _PATH_FRAMES else _FRAME
         rc = self.conn.push_control(frame.data, token, flags)
-        if rc == -errno.ENOBUFS:
+        if rc == -C_ENOBUFS:
             # The peer makes us answer and does not let the answers out.
             self._control.resolve(token, acked=False)
         elif rc < 0:

@@ -16,7 +16,7 @@ from quicxdp.cli.diagnosis import NativeXdp, judge
 from quicxdp.cli.host_facts import Capability, Host
 from quicxdp.cli.netlink_links import Link, XdpFeatures, XdpMode
 from quicxdp.config import Io
-from quicxdp.lanes import Device, DeviceKind
+from quicxdp.device import Device, DeviceKind
 
 ABLE = Host(
     kernel="6.18",

@@ -11,14 +11,14 @@ import quicxdp
 from quicxdp import _native, endpoint, lanes
 from quicxdp.config import Io
 from quicxdp.datapath import Datapath
+from quicxdp.device import Device, DeviceKind
 from quicxdp.errors import ConfigError, DatapathError, UnavailableError
-from quicxdp.lanes import Device, DeviceKind
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Run
 
 LOCAL = ("127.0.0.1", 0)
-IP_MTU_DISCOVER = endpoint._IP_MTU_DISCOVER
+IP_MTU_DISCOVER = endpoint._DF_OPTIONS[0][0]
 IP_PMTUDISC_PROBE = 3
 
 

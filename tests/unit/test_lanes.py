@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from quicxdp import lanes
+from quicxdp import device, lanes
 from quicxdp.config import Io
+from quicxdp.device import Device, DeviceKind
 from quicxdp.errors import ConfigError, DatapathError
-from quicxdp.lanes import RULES, Device, DeviceKind
+from quicxdp.lanes import RULES
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_without_the_c_extension_asyncio_carries_on(io: Io) -> None:
 
 def test_loopback_is_recognised() -> None:
     """XDP on lo is never what one wants."""
-    assert lanes.inspect("lo") == Device("lo", DeviceKind.LOOPBACK, "")
+    assert device.inspect("lo") == Device("lo", DeviceKind.LOOPBACK, "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make interfaces")
@@ -83,9 +84,9 @@ def test_software_devices_are_recognised_in_the_namespace_one_is_in() -> None:
         "ip link add qxbridge type bridge && ip tuntap add qxtap mode tap && "
     )
     ask = (
-        "from quicxdp import lanes\n"
+        "from quicxdp import device as devices\n"
         "for name in ('qxveth0', 'qxbridge', 'qxtap'):\n"
-        "    device = lanes.inspect(name)\n"
+        "    device = devices.inspect(name)\n"
         "    print(device.driver, device.kind.name)\n"
     )
 
