@@ -24,11 +24,6 @@ LIBS     := -static -lws2_32 -liphlpapi -lbcrypt -lntdll -lpthread
 # A program that hangs is ended and fails.
 LIMIT_S  ?= 60
 JOBS     := $(shell nproc)
-export WINEPREFIX := $(abspath $(B)/wine)
-export WINEARCH   := win64
-export WINEDEBUG  := -all
-export WINEDLLOVERRIDES := mscoree=;mshtml=;winemenubuilder.exe=
-unexport DISPLAY
 
 LINUX    := $(wildcard src/datapath/*_linux*.c src/datapath/*_netlink*.c \
             src/datapath/*.bpf.c) $(wildcard $(addprefix src/datapath/,afxdp*.c ifinfo*.c \
@@ -45,7 +40,7 @@ PORTABLE := contract_memory $(addprefix test_,ack bufs cc census device device_t
 TESTS    := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/win_*.c)) \
             $(PORTABLE:%=$(B)/%.exe) $(CONTRACTS)
 
-.PHONY: all lib test clean
+.PHONY: all lib test sources clean
 all: $(TESTS)
 lib: $(B)/libquicxdp.a
 
@@ -68,18 +63,36 @@ $(B)/openssl:
 	@ln -sf /usr/include/openssl/*.h /usr/include/*-linux-gnu/openssl/*.h $@/openssl/
 
 # Wine of our own, below the build folder, without windows and without asking for anything.
-$(B)/wine/system.reg:
+# Its links to / and to the user's folders are taken out, or whoever walks this tree would
+# walk the machine (setuptools does); programs run from its drive C instead.
+WINE     := $(abspath $(B)/wine)
+export WINEPREFIX := $(WINE)
+export WINEARCH   := win64
+export WINEDEBUG  := -all
+export WINEDLLOVERRIDES := mscoree=;mshtml=;winemenubuilder.exe=
+unexport DISPLAY
+
+$(WINE)/drive_c/qx:
 	@mkdir -p $(B)
-	timeout 120 wine wineboot --init >$(B)/wineboot.log 2>&1 || { cat $(B)/wineboot.log; exit 1; }
+	@timeout 120 wine wineboot --init >$(B)/wineboot.log 2>&1 || \
+	  { cat $(B)/wineboot.log; exit 1; }
 	@timeout 60 wineserver --wait
+	@find $(WINE) -type l -not -name c: -delete
+	@mkdir $@
 
 # Nothing may be skipped: an exit status of 77 is a failure like any other.
-test: $(TESTS) $(B)/wine/system.reg
-	@printf '%s\n' $(TESTS) | xargs -P $(JOBS) -I{} sh -c \
+test: $(TESTS) | $(WINE)/drive_c/qx
+	@cp -u $(TESTS) $(WINE)/drive_c/qx/
+	@cd $(WINE)/drive_c/qx && printf '%s\n' $(notdir $(TESTS)) | xargs -P $(JOBS) -I{} sh -c \
 	  'timeout $(LIMIT_S) wine {} >{}.log 2>&1 </dev/null; echo $$? >{}.rc'
-	@status=0; for t in $(TESTS); do echo "== $$t"; tr -d '\r' <$$t.log; \
-	  rc=$$(cat $$t.rc); [ "$$rc" = 0 ] || { echo "exit status $$rc"; status=1; }; \
+	@cd $(WINE)/drive_c/qx && status=0; for t in $(notdir $(TESTS)); do echo "== $$t"; \
+	  tr -d '\r' <$$t.log; rc=$$(cat $$t.rc); \
+	  [ "$$rc" = 0 ] || { echo "exit status $$rc"; status=1; }; \
 	done; exit $$status
+
+# What is compiled, for a test that the Python build takes the same.
+sources:
+	@printf '%s\n' $(sort $(SRC))
 
 clean:
 	rm -rf $(B)
