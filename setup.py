@@ -18,6 +18,12 @@ from setuptools.command.build_ext import build_ext
 class OptionalBuildExt(build_ext):
     """`build_ext`, whose failure costs speed but not the installation."""
 
+    def finalize_options(self) -> None:
+        """Choose gcc on Windows, where MSVC is the default and cannot compile gnu11."""
+        if sys.platform == "win32" and self.compiler is None:
+            self.compiler = "mingw32"
+        super().finalize_options()
+
     def run(self) -> None:
         """Compile, or say in one line what is missing and how to get it."""
         try:
@@ -30,7 +36,8 @@ class OptionalBuildExt(build_ext):
                 f"quicxdp: installed in pure-Python mode, without AF_XDP or batched "
                 f"sockets: the C extension did not build ({error}). For the fast lanes "
                 f"install a C compiler and the Python headers (Debian: apt-get install "
-                f"gcc python3-dev libssl-dev) and install quicxdp again.",
+                f"gcc python3-dev libssl-dev; Windows: docs/windows.md) and install "
+                f"quicxdp again.",
                 file=sys.stderr,
             )
             # Of both, since the wheel asks the distribution whether it is pure.
@@ -48,7 +55,7 @@ class WheelAsBuilt(bdist_wheel):
         super().run()
 
 
-if sys.platform == "linux":
+if sys.platform in ("linux", "win32"):
     setup(
         cffi_modules=["quicxdp/_native_build.py:ffibuilder"],
         cmdclass={"build_ext": OptionalBuildExt, "bdist_wheel": WheelAsBuilt},

@@ -38,6 +38,14 @@ WINDOWS = sys.platform == "win32"
 ONLY_LINUX = re.compile(r".*_(linux|netlink)(_\w+)?|(afxdp|ifinfo|privilege|xdp_prog).*")
 ONLY_WINDOWS = re.compile(r".*_win(_\w+)?|winxdp.*")
 
+# As in native/windows.mk.
+HEADERS_WINDOWS = (SOURCE / "win",)
+FLAGS_WINDOWS = ("-D_WIN32_WINNT=0x0A00", "-DWIN32_LEAN_AND_MEAN")
+LIBRARIES_WINDOWS = (
+    *("-lws2_32", "-liphlpapi", "-lbcrypt", "-lntdll"),
+    *("-static-libgcc", "-Wl,-Bstatic", "-lpthread", "-Wl,-Bdynamic"),
+)
+
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _INTEGER_CONSTANT = re.compile(r"#define\s+QX_\w+\s+\d+\s*")
 
@@ -103,14 +111,18 @@ def _libcrypto() -> tuple[list[str], list[str]]:
     return shlex.split(answers[0]), shlex.split(answers[1])
 
 
-def _builder() -> FFI:
-    sources = sorted(
+def sources(*, windows: bool = WINDOWS) -> list[Path]:
+    """List the C files of one platform."""
+    others = ONLY_LINUX if windows else ONLY_WINDOWS
+    return sorted(
         path
         for folder in FOLDERS
         for path in folder.glob("*.c")
-        if not path.name.endswith(".bpf.c")
-        and not (ONLY_LINUX if WINDOWS else ONLY_WINDOWS).fullmatch(path.stem)
+        if not path.name.endswith(".bpf.c") and not others.fullmatch(path.stem)
     )
+
+
+def _builder() -> FFI:
     headers = [
         *HEADERS,
         *sorted(path for folder in FOLDERS for path in folder.glob("*.h")),
@@ -124,10 +136,14 @@ def _builder() -> FFI:
     ffi.set_source(
         "quicxdp._native_ext",
         "".join(f'#include "{header.name}"\n' for header in HEADERS),
-        sources=[_relative(path) for path in sources],
+        sources=[_relative(path) for path in sources()],
         depends=[_relative(path) for path in headers],
-        include_dirs=[_relative(folder) for folder in (INCLUDE, *FOLDERS[1:])],
+        include_dirs=[
+            _relative(folder)
+            for folder in (INCLUDE, *(HEADERS_WINDOWS if WINDOWS else ()), *FOLDERS[1:])
+        ],
         extra_compile_args=[
+            *(FLAGS_WINDOWS if WINDOWS else ()),
             "-std=gnu11",
             "-O2",
             "-g",
@@ -135,7 +151,11 @@ def _builder() -> FFI:
             *crypto_compile,
             *flags,
         ],
-        extra_link_args=[*crypto_link, *flags],
+        extra_link_args=[
+            *crypto_link,
+            *(LIBRARIES_WINDOWS if WINDOWS else ()),
+            *flags,
+        ],
         py_limited_api=True,
     )
     return ffi

@@ -7,12 +7,10 @@ must not do.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import quicxdp
 from quicxdp import device as devices
 from quicxdp import lanes
 from quicxdp.config import Io
@@ -156,16 +154,39 @@ class Diagnosis:
             "advice": list(self.advice),
         }
 
-
-async def probe() -> Lane:
-    """Open and close an endpoint on loopback: does the C datapath really work here?"""
-    transport, _ = await quicxdp.create_datagram_endpoint(
-        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
-    )
-    info = transport.get_extra_info("quicxdp")
-    transport.close()
-    await asyncio.sleep(0)
-    return Lane(info.io, info.reason)
+    def as_text(self) -> list[str]:
+        """Return what a person reads, up to the advice; bullets begin with "  - "."""
+        host = self.host
+        missing = ", ".join(f"no {c.name}" for c in host.missing)
+        locked = host.lockable_bytes
+        sockets = (
+            f"GSO {_yes(host.udp_gso)}, GRO {_yes(host.udp_gro)}, "
+            f"IPv6 {_yes(host.ipv6)}, "
+            f"buffers up to {_size(host.rmem_max_bytes)} receiving, "
+            f"{_size(host.wmem_max_bytes)} sending"
+        )
+        lines = [
+            f"Linux {host.kernel} {host.machine}, {host.cpu_cnt} CPUs",
+            f"C extension       {'works' if self.native_works else self.native_reason}",
+            f"sockets           {sockets}",
+            f"capabilities      {missing or 'all that AF_XDP needs'}",
+            f"lockable memory   {'no limit' if locked is None else _size(locked)}",
+            f"without interface lane {self.choice.io.value}: {self.choice.reason}",
+        ]
+        for item in self.interfaces:
+            link = item.link
+            lines += [
+                "",
+                f"{link.name}: {item.kind}"
+                + (f", driver {item.driver}" if item.driver else "")
+                + f", {'up' if link.is_up else 'down'}, MTU {link.mtu_bytes}, "
+                f"{item.rx_queue_cnt} RX queues",
+                f"  lane {item.choice.io.value}: {item.choice.reason}",
+                f"  native XDP: {item.native_xdp.value}"
+                + (f"; {item.attached_text}" if item.attached_text else ""),
+                *(f"  - {text}" for text in (*item.blockers, *item.notes)),
+            ]
+        return lines
 
 
 def diagnose(
@@ -313,3 +334,18 @@ def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> 
 
 def _mode(mode: XdpMode) -> str:
     return mode.name.lower()
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001
+    return "yes" if value else "no"
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "unknown"
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:  # noqa: PLR2004
+            return f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} GiB"

@@ -7,7 +7,11 @@ import importlib.metadata
 import json
 import sys
 import textwrap
+from importlib import import_module
 from typing import TYPE_CHECKING
+
+import quicxdp
+from quicxdp.lanes import Lane
 
 from .exits import CommandError, ExitCode
 from .help import Formatter
@@ -15,6 +19,7 @@ from .help import Formatter
 if TYPE_CHECKING:
     import argparse
 
+    from . import diagnosis_windows
     from .diagnosis import Diagnosis
 
 _DESCRIPTION = """\
@@ -30,9 +35,10 @@ examples:
 --json prints one object, "schema": 1, with
   versions      quicxdp, python, aioquic, uvloop (null: not installed)
   native        {works, reason}: the C extension
-  host          kernel, machine, cpu_cnt, udp_gso, udp_gro, ipv6, rmem_max_bytes,
-                wmem_max_bytes, capabilities, missing_capabilities, memlock_bytes
-                (null: no limit)
+  host          kernel, machine, cpu_cnt, udp_gso, udp_gro; on Linux ipv6,
+                rmem_max_bytes, wmem_max_bytes, capabilities, missing_capabilities,
+                memlock_bytes (null: no limit); on Windows udp_ecn, administrator,
+                xdp_driver (null: not installed, or {running, version})
   choice        {io, reason}: with no --interface given to serve or fetch
   interfaces    a list of {name, kind, driver, is_up, mtu_bytes, rx_queue_cnt,
                 tx_queue_cnt, attached: null or {mode, program_id}, native_xdp: "no",
@@ -43,7 +49,8 @@ examples:
 
 Names once there stay and keep their meaning; schema grows when one has to go.
 
-exit status: 0 told; 1 there is no such interface; 2 wrong usage; 3 not on Linux
+exit status: 0 told; 1 there is no such interface; 2 wrong usage; 3 neither Linux nor
+Windows
 """
 
 
@@ -65,21 +72,47 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Look around and tell."""
-    if sys.platform != "linux":
+    if sys.platform not in ("linux", "win32"):
         raise CommandError(
-            "doctor looks at Linux only so far; here the lane is asyncio",
+            "doctor looks at Linux and Windows only so far; here the lane is asyncio",
             ExitCode.NO_START,
         )
-    from . import diagnosis  # noqa: PLC0415  (its modules exist on Linux only)
-
-    found = diagnosis.diagnose(
-        options.interface, asyncio.run(diagnosis.probe()), _versions()
-    )
+    # Not at the top: each module needs what only its platform has.
+    name = "diagnosis_windows" if sys.platform == "win32" else "diagnosis"
+    diagnosis = import_module(f".{name}", __package__)
+    found = diagnosis.diagnose(options.interface, asyncio.run(probe()), _versions())
     if options.json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        print("\n".join(_text(found)))
+        print("\n".join(text(found)))
     return ExitCode.OK
+
+
+async def probe() -> Lane:
+    """Open and close an endpoint on loopback: does the C datapath really work here?"""
+    transport, _ = await quicxdp.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    )
+    info = transport.get_extra_info("quicxdp")
+    transport.close()
+    await asyncio.sleep(0)
+    return Lane(info.io, info.reason)
+
+
+def text(found: Diagnosis | diagnosis_windows.Diagnosis) -> list[str]:
+    """Write the diagnosis for a person."""
+    versions = ", ".join(f"{k} {v}" for k, v in found.versions.items() if v)
+    lines = [versions]
+    for line in found.as_text():
+        lines += (
+            textwrap.wrap(line, 88, subsequent_indent="    ", break_on_hyphens=False)
+            if line.startswith("  - ")
+            else [line]
+        )
+    lines.append("")
+    for advice in found.advice:
+        lines += _wrapped(advice, "* ")
+    return lines
 
 
 def _versions() -> dict[str, str | None]:
@@ -92,48 +125,6 @@ def _versions() -> dict[str, str | None]:
     return versions
 
 
-def _text(found: Diagnosis) -> list[str]:
-    """Write the diagnosis for a person."""
-    host = found.host
-    versions = ", ".join(f"{k} {v}" for k, v in found.versions.items() if v)
-    missing = ", ".join(f"no {c.name}" for c in host.missing)
-    locked = host.lockable_bytes
-    sockets = (
-        f"GSO {_yes(host.udp_gso)}, GRO {_yes(host.udp_gro)}, IPv6 {_yes(host.ipv6)}, "
-        f"buffers up to {_size(host.rmem_max_bytes)} receiving, "
-        f"{_size(host.wmem_max_bytes)} sending"
-    )
-    lines = [
-        versions,
-        f"Linux {host.kernel} {host.machine}, {host.cpu_cnt} CPUs",
-        f"C extension       {'works' if found.native_works else found.native_reason}",
-        f"sockets           {sockets}",
-        f"capabilities      {missing or 'all that AF_XDP needs'}",
-        f"lockable memory   {'no limit' if locked is None else _size(locked)}",
-        f"without interface lane {found.choice.io.value}: {found.choice.reason}",
-    ]
-    for item in found.interfaces:
-        link = item.link
-        lines += [
-            "",
-            f"{link.name}: {item.kind}"
-            + (f", driver {item.driver}" if item.driver else "")
-            + f", {'up' if link.is_up else 'down'}, MTU {link.mtu_bytes}, "
-            f"{item.rx_queue_cnt} RX queues",
-            f"  lane {item.choice.io.value}: {item.choice.reason}",
-            f"  native XDP: {item.native_xdp.value}"
-            + (f"; {item.attached_text}" if item.attached_text else ""),
-        ]
-        for text in (*item.blockers, *item.notes):
-            lines += textwrap.wrap(
-                text, 88, initial_indent="  - ", subsequent_indent="    "
-            )
-    lines.append("")
-    for text in found.advice:
-        lines += _wrapped(text, "* ")
-    return lines
-
-
 def _wrapped(text: str, bullet: str) -> list[str]:
     return textwrap.wrap(
         text,
@@ -142,18 +133,3 @@ def _wrapped(text: str, bullet: str) -> list[str]:
         subsequent_indent=" " * len(bullet),
         break_on_hyphens=False,  # commands are among the words
     )
-
-
-def _yes(value: bool) -> str:  # noqa: FBT001
-    return "yes" if value else "no"
-
-
-def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "unknown"
-    value = float(size_bytes)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:  # noqa: PLR2004
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} GiB"
