@@ -3,7 +3,7 @@
 
 #include <winsock2.h>
 
-#include "t.h"
+#include "win_import.h"
 
 enum {
 	NS_PER_MS = 1000000,
@@ -26,10 +26,7 @@ static WINAPI BOOL counted_set_timer(HANDLE timer, const LARGE_INTEGER *due, LON
 	return set_timer(timer, due, period, routine, arg, resume);
 }
 
-/* Where the linker would put the address that it imports: defined here, it replaces
- * Windows' in the whole program. */
-extern void *const __imp_SetWaitableTimer;
-void *const __imp_SetWaitableTimer = (void *)counted_set_timer;
+WIN_IMPORT(SetWaitableTimer, counted_set_timer);
 
 uint32_t platform_timer_calls(void)
 {

@@ -1,6 +1,7 @@
 /* test_device_tx.c: sending through a device: the way to a peer, frames, kicks, completions
  * and every way in which the kernel can refuse, moved by hand (hand_nic.h). */
 #include "device_fixture.h"
+#include "neigh.h"
 
 #define AGE_MAX_NS (30 * SECOND_NS)
 
@@ -90,6 +91,61 @@ static void a_peer_unheard_of_for_long_is_left_to_the_socket(void)
 	hear(port, 0, SECOND_NS + AGE_MAX_NS + 2);
 	T_CHECK(port_can_reach(port, &path));
 	finish(port, NULL);
+}
+
+static uint32_t ways_asked, ways_closed;
+
+static int find_way(void *ways, const struct qx_addr *peer, uint64_t now_ns,
+		    struct qx_neigh *out)
+{
+	ways_asked++;
+	if (peer->ip[3] != 7)
+		return 0;
+	*out = (struct qx_neigh){.local = v4(1, 0), .heard_ns = now_ns};
+	memcpy(out->mac, ways, sizeof(out->mac));
+	return 1;
+}
+
+static void close_ways(void *ways)
+{
+	(void)ways;
+	ways_closed++;
+}
+
+/* A client's first packet has no frame of the peer to go by; a system that knows is asked,
+ * but not about peers that were heard. */
+static void a_way_that_the_system_knows_is_used(void)
+{
+	uint8_t mac[6] = {2, 3, 4, 5, 6, 7};
+	struct qx_port *port = fresh_port();
+	struct qx_path path = {.peer = v4(7, 1000)};
+	struct qx_slot slot;
+	struct qx_desc desc;
+
+	T_CHECK(!port_can_reach(port, &path));
+	hand.nic.find_way = find_way;
+	hand.nic.close_ways = close_ways;
+	hand.nic.ways = mac;
+	ways_asked = ways_closed = 0;
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(port_reserve(port, &path, 10, &slot, 1), 1);
+	memset(slot.data, 1, 10);
+	T_EQ(port_commit(port, &slot, 1), 0);
+	hand.kick_moves = 0;
+	port_flush(port);
+	T_CHECK(hand_sent(0, &desc));
+	T_EQ(memcmp(umem_frame(&hand.nic.umem, 0) + desc.off_bytes, mac, 6), 0);
+	hand_complete(0, desc.off_bytes);
+	path.peer = v4(8, 1000);
+	T_CHECK(!port_can_reach(port, &path));
+	T_EQ(ways_asked, 2);
+	hear(port, 0, SECOND_NS);
+	path = to_peer();
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(ways_asked, 2);
+	T_EQ(receive(port), 0);
+	finish(port, NULL);
+	T_EQ(ways_closed, 1);
 }
 
 /* The socket lane does these right; this one would send nonsense. */
@@ -492,6 +548,7 @@ static const struct t_case cases[] = {
 	{"a reply goes back the way the peer came", a_reply_goes_back_the_way_the_peer_came},
 	{"a peer unheard of for long is left to the socket",
 	 a_peer_unheard_of_for_long_is_left_to_the_socket},
+	{"a way that the system knows is used", a_way_that_the_system_knows_is_used},
 	{"what the lane cannot do is unreachable", what_the_lane_cannot_do_is_unreachable},
 	{"a peer of another port is answered from our own address",
 	 a_peer_of_another_port_is_answered_from_our_own_address},

@@ -43,6 +43,8 @@ static void device_free(struct qx_device *dev)
 	free(dev->bindings);
 	free(dev->notes);
 	free(dev->tags);
+	if (dev->nic && dev->nic->close_ways)
+		dev->nic->close_ways(dev->nic->ways);
 	if (dev->nic)
 		dev->nic->ops->close(dev->nic);
 	free(dev);

@@ -52,6 +52,7 @@ static bool resolve(struct qx_port *port, const struct qx_path *path)
 	struct route *r = &port->route;
 	struct qx_path whole = {.peer = path->peer};
 	const struct qx_neigh *neigh;
+	struct qx_neigh found;
 	uint32_t ip_max;
 
 	r->asked.peer.family = QX_UNSPEC;
@@ -59,6 +60,9 @@ static bool resolve(struct qx_port *port, const struct qx_path *path)
 	    !wire_address_possible(&path->peer))
 		return false;
 	neigh = neigh_find(dev->neigh, &path->peer, dev->now_ns, NEIGH_AGE_MAX_NS);
+	if (!neigh && nic->find_way &&
+	    nic->find_way(nic->ways, &path->peer, dev->now_ns, &found) == 1)
+		neigh = &found;
 	if (!neigh && !nic->has_peer_mac)
 		return false;
 	if (!pick_local(port, path, neigh, &whole.local) ||

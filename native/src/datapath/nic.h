@@ -29,6 +29,7 @@ struct qx_queue {
 };
 
 struct qx_nic;
+struct qx_neigh;
 
 struct qx_nic_ops {
 	/* kick makes the kernel look at a queue's tx ring.  Called only if the ring asks
@@ -77,6 +78,13 @@ struct qx_nic {
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
 	int event_fd; /* pollable: call ops->events; only if that is set */
+	/* find_way asks the system for the way to a peer that was not heard.  1 and *out, or
+	 * 0: there is none, or none known yet.  It must not block.  close_ways ends it.  Both
+	 * NULL: nobody to ask. */
+	int (*find_way)(void *ways, const struct qx_addr *peer, uint64_t now_ns,
+			struct qx_neigh *out);
+	void (*close_ways)(void *ways);
+	void *ways;
 	struct qx_umem umem;
 	struct qx_queue queues[QX_QUEUE_MAX];
 };
