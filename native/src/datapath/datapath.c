@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
 #include "why.h"
 
 /* Grows in every forked child, so a datapath opened before the fork knows that it is the
@@ -170,13 +169,9 @@ close_datapath:
 	return err;
 }
 
-int qx_open_memory(struct qx_datapath **out, struct qx_link *link, uint32_t end,
-		   const struct qx_config *cfg, char *why)
+int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cfg,
+			    datapath_nic_opener *open_nic, void *arg, char *why)
 {
-	struct qx_nic_config nic_cfg = {
-		.rx_frame_cnt = cfg->rx_frame_cnt,
-		.tx_frame_cnt = cfg->tx_frame_cnt,
-	};
 	char unread[QX_WHY_BYTES];
 	struct qx_datapath *dp;
 	struct qx_nic *nic;
@@ -200,7 +195,7 @@ int qx_open_memory(struct qx_datapath **out, struct qx_link *link, uint32_t end,
 	dp->remote = cfg->remote;
 	if ((err = open_wait(dp, why)) < 0)
 		goto close_datapath;
-	if ((err = memory_nic_open(&nic, link, end, &nic_cfg, &cfg->local, why)) < 0)
+	if ((err = open_nic(&nic, cfg, arg, why)) < 0)
 		goto close_datapath;
 	if ((err = device_wrap(&dp->dev, nic, why)) < 0)
 		goto close_datapath;

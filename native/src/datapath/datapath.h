@@ -48,6 +48,14 @@ int datapath_check_config(const struct qx_config *cfg, char *why);
  * -EINVAL with why if there is none. */
 int datapath_pick_family(struct qx_config *cfg, char *why);
 
+/* datapath_open_simulated opens a datapath without a socket lane over a NIC that is not found
+ * by name: qx_open_memory, and tests of other simulated NICs.  open_nic opens the NIC or
+ * gives it once more to another endpoint; device_wrap then owns it.  Returns as qx_open. */
+typedef int datapath_nic_opener(struct qx_nic **out, const struct qx_config *cfg, void *arg,
+				char *why);
+int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cfg,
+			    datapath_nic_opener *open_nic, void *arg, char *why);
+
 /* datapath_unwatch_port takes the device's descriptors out of the wait set. */
 void datapath_unwatch_port(struct qx_datapath *dp);
 
