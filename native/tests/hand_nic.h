@@ -210,6 +210,7 @@ static inline void hand_ring_init(struct hand_ring *m, struct qx_ring *ours,
 	*ours = (struct qx_ring){.producer = &m->producer,
 				 .consumer = &m->consumer,
 				 .flags = &m->flags,
+				 .wakeup_bits = QX_RING_NEED_WAKEUP,
 				 .elements = (uint8_t *)m->elements,
 				 .stride_bytes = stride_bytes,
 				 .size = size};

@@ -349,6 +349,28 @@ static void impossible_sources_are_refused(void)
 	from_address(QX_IPV6, good_6[0], 0, QX_DROP_SOURCE_PORT);
 }
 
+/* An adapter that finishes checksums adds up the datagram, field included. */
+static void a_partial_checksum_adds_up_to_the_whole_one(void)
+{
+	for (int i = 0; i < 2; i++)
+		for (uint32_t n = 0; n < 600; n += 7) {
+			struct frame whole = good(families[i], n), partial = whole;
+			uint32_t udp = wire_header_bytes(families[i]) - WIRE_UDP_BYTES;
+			struct wire_datagram w;
+			uint16_t sum;
+
+			T_EQ(wire_finish_partial(partial.bytes, families[i], n, 1),
+			     wire_finish(whole.bytes, families[i], n, 1));
+			T_EQ(parse(&partial, &w), QX_DROP_NONE);
+			T_EQ(w.ecn, 1);
+			sum = (uint16_t)~checksum_fold(checksum_add(
+				partial.bytes + udp, partial.len_bytes - udp, 0));
+			sum = sum ? sum : 0xffff;
+			memcpy(partial.bytes + udp + 6, &sum, sizeof(sum));
+			T_EQ(memcmp(partial.bytes, whole.bytes, whole.len_bytes), 0);
+		}
+}
+
 /* A datagram longer than any MTU (a superframe that slipped through) is read if it is
  * consistent: nothing here assumes 1500. */
 static void jumbo_datagrams_are_read(void)
@@ -390,6 +412,8 @@ static const struct t_case cases[] = {
 	{"the writer agrees with a second opinion", the_writer_agrees_with_a_second_opinion},
 	{"finishing is repeatable and carries ECN", finishing_is_repeatable_and_carries_ecn},
 	{"checksums equal the textbook", checksums_equal_the_textbook},
+	{"a partial checksum adds up to the whole one",
+	 a_partial_checksum_adds_up_to_the_whole_one},
 	{"a checksum of zero is sent as ones", a_checksum_of_zero_is_sent_as_ones},
 	{"a partial checksum is accepted", a_partial_checksum_is_accepted},
 	{"an absent checksum is accepted over IPv4 only",

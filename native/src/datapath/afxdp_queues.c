@@ -119,6 +119,7 @@ static int map_ring(struct qx_ring *r, struct afxdp_map *map, int fd, off_t page
 		.producer = (_Atomic uint32_t *)(void *)(base + off->producer),
 		.consumer = (_Atomic uint32_t *)(void *)(base + off->consumer),
 		.flags = (_Atomic uint32_t *)(void *)(base + off->flags),
+		.wakeup_bits = QX_RING_NEED_WAKEUP,
 		.elements = base + off->desc,
 		.stride_bytes = stride_bytes,
 		.size = size,

@@ -114,7 +114,10 @@ static int open_port(struct qx_datapath *dp, char *why)
 		return err;
 	if (dp->udp && udp_is_dual_stack(dp->udp))
 		local = (struct qx_addr){.port = dp->local.port};
-	return port_open(&dp->port, dp->dev, &local, &dp->remote, wake, dp, why);
+	err = port_open(&dp->port, dp->dev, &local, &dp->remote, wake, dp, why);
+	if (err == 0 && !(dp->flags & QX_CFG_SPIN))
+		port_expect(dp->port, false);
+	return err;
 }
 
 static int open_device(struct qx_datapath *dp, const struct qx_config *cfg, char *why)

@@ -18,6 +18,13 @@ enum {
 
 /* ---- Wake-ups for writing ---- */
 
+/* The caller may go to sleep after this. */
+static void expect_port(struct qx_datapath *dp, bool room)
+{
+	if (dp->port && !dp->port_down && !(dp->flags & QX_CFG_SPIN))
+		port_expect(dp->port, room);
+}
+
 /* Starving is a promise that qx_fd becomes readable once there is room. */
 static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
 {
@@ -30,6 +37,8 @@ static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
 	}
 	if (dp->flags & QX_CFG_SPIN)
 		return;
+	if (want)
+		expect_port(dp, true);
 	for (uint32_t q = 0; q < device_queue_cnt(dp->dev); q++) {
 		int fd = device_queue_tx_fd(dp->dev, q);
 
@@ -110,6 +119,7 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 		dp->deferred_error = 0;
 		return err;
 	}
+	expect_port(dp, false);
 	dp->lent = batch->datagram_cnt > 0;
 	return (int)batch->datagram_cnt;
 }

@@ -61,6 +61,10 @@ int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns);
 void port_recv_done(struct qx_port *port, uint32_t frame);
 void port_recv_publish(struct qx_port *port);
 
+/* port_expect is called by whoever may now sleep on the queues' descriptors: for datagrams,
+ * and if room, for tx frames too. */
+void port_expect(struct qx_port *port, bool room);
+
 /* port_can_reach: is there a way to this peer now? */
 bool port_can_reach(struct qx_port *port, const struct qx_path *path);
 

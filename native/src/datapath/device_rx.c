@@ -353,3 +353,20 @@ void port_recv_publish(struct qx_port *port)
 	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
 		device_publish_fill(dev, i);
 }
+
+void port_expect(struct qx_port *port, bool room)
+{
+	struct qx_device *dev = port->dev;
+	struct qx_nic *nic = dev->nic;
+
+	if (!nic->ops->expect || dev->forked)
+		return;
+	for (uint32_t i = 0; i < nic->queue_cnt && !dev->gone; i++) {
+		int err = nic->ops->expect(nic, i, QX_EXPECT_RX);
+
+		if (err == 0 && room)
+			err = nic->ops->expect(nic, i, QX_EXPECT_ROOM);
+		if (err == -ENXIO)
+			device_gone(dev);
+	}
+}

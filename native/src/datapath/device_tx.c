@@ -165,9 +165,15 @@ static void commit_one(struct qx_port *port, const struct qx_slot *slot)
 		umem_move(u, frame, QX_FRAME_BUILT, QX_FRAME_TX);
 		desc = ring_produce(tx);
 		desc->off_bytes = (uint64_t)frame << u->frame_shift;
-		desc->len_bytes =
-			wire_finish(umem_frame(u, frame), family, slot->len_bytes, slot->ecn);
+		if (dev->nic->tx_checksum)
+			desc->len_bytes = wire_finish_partial(umem_frame(u, frame), family,
+							      slot->len_bytes, slot->ecn);
+		else
+			desc->len_bytes = wire_finish(umem_frame(u, frame), family,
+						      slot->len_bytes, slot->ecn);
 		desc->options = 0;
+		if (dev->nic->tx_extended)
+			dev->nic->ops->stamp(dev->nic, dev->tags[frame].queue, desc, family);
 		port->tx_packets++;
 		port->tx_bytes += slot->len_bytes;
 	}
@@ -205,14 +211,6 @@ static void reap_queue(struct qx_device *dev, uint32_t queue)
 	device_extend_totals(dev, queue);
 }
 
-void device_reap(struct qx_device *dev)
-{
-	if (dev->gone || dev->nic->umem.census[QX_FRAME_TX] == 0)
-		return;
-	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
-		reap_queue(dev, i);
-}
-
 /* ---- Kicks ---- */
 
 void device_gone(struct qx_device *dev)
@@ -221,8 +219,9 @@ void device_gone(struct qx_device *dev)
 
 	if (dev->gone)
 		return;
-	device_reap(dev);
 	dev->gone = true;
+	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
+		reap_queue(dev, i);
 	for (uint32_t frame = 0; frame < u->frame_cnt; frame++)
 		if (umem_move(u, frame, QX_FRAME_TX, QX_FRAME_FREE))
 			dev->drop[QX_DROP_DEVICE_GONE]++;
@@ -266,6 +265,18 @@ static int kick_queue(struct qx_device *dev, uint32_t queue)
 	return 0;
 }
 
+void device_reap(struct qx_device *dev)
+{
+	if (dev->gone || dev->nic->umem.census[QX_FRAME_TX] == 0)
+		return;
+	for (uint32_t i = 0; i < dev->nic->queue_cnt && !dev->gone; i++) {
+		reap_queue(dev, i);
+		/* It may have stopped because nobody took its completions. */
+		if (dev->nic->kick_after_reap)
+			kick_queue(dev, i);
+	}
+}
+
 int device_flush(struct qx_device *dev)
 {
 	int stayed = 0;
@@ -278,6 +289,8 @@ int device_flush(struct qx_device *dev)
 		stayed |= kick_queue(dev, i);
 		if (!dev->gone)
 			reap_queue(dev, i);
+		if (!dev->gone && dev->nic->kick_after_reap)
+			stayed |= kick_queue(dev, i);
 	}
 	return dev->gone ? 0 : stayed;
 }

@@ -136,6 +136,7 @@ static int open_ring(struct ring_memory **memory, struct qx_ring *ours,
 	*ours = (struct qx_ring){.producer = &m->producer,
 				 .consumer = &m->consumer,
 				 .flags = &m->flags,
+				 .wakeup_bits = QX_RING_NEED_WAKEUP,
 				 .elements = m->elements,
 				 .stride_bytes = stride_bytes,
 				 .size = size};

@@ -31,6 +31,12 @@ struct qx_queue {
 struct qx_nic;
 struct qx_neigh;
 
+/* What a descriptor is to tell of. */
+enum qx_expect {
+	QX_EXPECT_RX,  /* fd: something in the rx ring */
+	QX_EXPECT_ROOM /* tx_fd: something in the completion ring */
+};
+
 struct qx_nic_ops {
 	/* kick makes the kernel look at a queue's tx ring.  Called only if the ring asks
 	 * for it.  0; -EAGAIN something is left, kick again later; -ENETDOWN link down,
@@ -49,6 +55,15 @@ struct qx_nic_ops {
 	 * why as qx_open does. */
 	int (*attach)(struct qx_nic *nic, char *why);
 	void (*detach)(struct qx_nic *nic);
+
+	/* expect makes a queue's fd or tx_fd tell what it is to tell from here on.  Called when
+	 * the caller may go to sleep; NULL where descriptors do so by themselves.  0; -ENXIO
+	 * the interface is gone for good. */
+	int (*expect)(struct qx_nic *nic, uint32_t queue, enum qx_expect what);
+
+	/* stamp writes what follows a tx descriptor; called for each if tx_extended. */
+	void (*stamp)(struct qx_nic *nic, uint32_t queue, struct qx_desc *desc,
+		      uint8_t family);
 
 	/* stats adds the kernel_* fields and sets zerocopy. */
 	int (*stats)(struct qx_nic *nic, struct qx_stats *out);
@@ -74,7 +89,10 @@ struct qx_nic {
 	uint8_t peer_mac[6];
 	uint32_t mtu_bytes; /* largest IP packet */
 	uint32_t queue_cnt;
-	uint32_t rx_frame_cnt; /* per queue, at most the fill ring's size */
+	uint32_t rx_frame_cnt;   /* per queue, at most the fill ring's size */
+	uint8_t tx_extended;     /* tx elements are longer than struct qx_desc */
+	uint8_t tx_checksum;     /* the NIC finishes UDP checksums */
+	uint8_t kick_after_reap; /* it may stop for want of completions taken */
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
 	int event_fd; /* pollable: call ops->events; only if that is set */

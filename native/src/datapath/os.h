@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* os_map gives zeroed pages, which take memory from their first use on; NULL if there are
  * none.  os_unmap takes them back. */
@@ -24,5 +25,8 @@ int os_event_open(bool set);
 bool os_event_set(int fd);
 bool os_event_clear(int fd);
 void os_event_close(int fd);
+
+/* os_event_wait blocks until it is set, at most so long; false if it is not set by then. */
+bool os_event_wait(int fd, uint32_t timeout_ms);
 
 #endif

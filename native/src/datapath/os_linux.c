@@ -3,6 +3,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -53,4 +54,11 @@ bool os_event_clear(int fd)
 void os_event_close(int fd)
 {
 	close(fd);
+}
+
+bool os_event_wait(int fd, uint32_t timeout_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, (int)timeout_ms) == 1;
 }

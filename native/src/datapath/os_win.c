@@ -57,3 +57,8 @@ void os_event_close(int fd)
 {
 	CloseHandle(handle_of_fd(fd));
 }
+
+bool os_event_wait(int fd, uint32_t timeout_ms)
+{
+	return WaitForSingleObject(handle_of_fd(fd), timeout_ms) == WAIT_OBJECT_0;
+}

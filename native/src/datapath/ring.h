@@ -22,7 +22,8 @@
 struct qx_ring {
 	_Atomic uint32_t *producer;
 	_Atomic uint32_t *consumer;
-	_Atomic uint32_t *flags; /* QX_RING_NEED_WAKEUP; NULL where there is none */
+	_Atomic uint32_t *flags; /* NULL where there are none */
+	uint32_t wakeup_bits;    /* of flags: the far side wants to be called */
 	uint8_t *elements;
 	uint32_t stride_bytes;
 	uint32_t size; /* elements, a power of two */
@@ -31,8 +32,8 @@ struct qx_ring {
 };
 
 enum {
-	QX_RING_NEED_WAKEUP = 1
-}; /* XDP_RING_NEED_WAKEUP */
+	QX_RING_NEED_WAKEUP = 1 /* XDP_RING_NEED_WAKEUP: wakeup_bits on Linux */
+};
 
 /* struct xdp_desc of linux/if_xdp.h. */
 struct qx_desc {
@@ -121,7 +122,7 @@ static inline bool ring_needs_wakeup(const struct qx_ring *r)
 	/* The flag is set by the far side after it found the ring empty; our publish must
 	 * be visible to it before we look, or both sides would wait for each other. */
 	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(r->flags, memory_order_relaxed) & QX_RING_NEED_WAKEUP;
+	return atomic_load_explicit(r->flags, memory_order_relaxed) & r->wakeup_bits;
 }
 
 #endif

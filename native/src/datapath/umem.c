@@ -34,9 +34,10 @@ int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 	if (os_keep_to_parent(u->base, u->len_bytes) < 0)
 		goto unmap;
 
-	/* Highest number first, so that frames are handed out from 0 upwards. */
+	/* The highest number on top: the frames for receiving, which are taken first and never
+	 * come back, lie behind those for sending, which so are one piece from the front. */
 	for (uint32_t i = 0; i < frame_cnt; i++)
-		u->free_stack[i] = frame_cnt - 1 - i;
+		u->free_stack[i] = i;
 	u->census[QX_FRAME_FREE] = frame_cnt;
 	return 0;
 

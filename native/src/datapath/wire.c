@@ -270,11 +270,11 @@ void wire_build_headers(uint8_t *frame, const uint8_t dest_mac[6], const uint8_t
 	put16(udp + UDP_DEST_PORT, path->peer.port);
 }
 
-uint32_t wire_finish(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes, uint8_t ecn)
+/* finish_headers is everything but the UDP checksum, whose pseudo-header sum it returns. */
+static uint8_t *finish_headers(uint8_t *frame, uint8_t family, uint32_t udp_bytes,
+			       uint8_t ecn, uint64_t *pseudo)
 {
-	uint32_t udp_bytes = WIRE_UDP_BYTES + payload_len_bytes;
 	uint16_t sum;
-	uint64_t pseudo;
 	uint8_t *udp;
 
 	/* Lengths, ECN and checksums are written, not adjusted: finishing twice is finishing
@@ -286,17 +286,38 @@ uint32_t wire_finish(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes,
 		put_sum(frame + IPV4_CHECKSUM, 0);
 		sum = checksum_fold(checksum_add(frame + IP, WIRE_IPV4_BYTES, 0));
 		put_sum(frame + IPV4_CHECKSUM, (uint16_t)~sum);
-		pseudo = pseudo_sum(frame + IPV4_SOURCE, 8, udp_bytes);
+		*pseudo = pseudo_sum(frame + IPV4_SOURCE, 8, udp_bytes);
 	} else {
 		udp = frame + IPV6_UDP;
 		frame[IPV6_VERSION_CLASS + 1] = (uint8_t)((ecn & 3) << 4);
 		put16(frame + IPV6_PAYLOAD_LEN, udp_bytes);
-		pseudo = pseudo_sum(frame + IPV6_SOURCE, 32, udp_bytes);
+		*pseudo = pseudo_sum(frame + IPV6_SOURCE, 32, udp_bytes);
 	}
 	put16(udp + UDP_LEN, udp_bytes);
+	return udp;
+}
+
+uint32_t wire_finish(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes, uint8_t ecn)
+{
+	uint32_t udp_bytes = WIRE_UDP_BYTES + payload_len_bytes;
+	uint64_t pseudo;
+	uint8_t *udp = finish_headers(frame, family, udp_bytes, ecn, &pseudo);
+	uint16_t sum;
+
 	put_sum(udp + UDP_CHECKSUM, 0);
 	sum = (uint16_t)~checksum_fold(checksum_add(udp, udp_bytes, pseudo));
 	/* RFC 768: zero means "no checksum", so a computed zero goes out as its equal. */
 	put_sum(udp + UDP_CHECKSUM, sum ? sum : 0xffff);
+	return (uint32_t)(udp - frame) + udp_bytes;
+}
+
+uint32_t wire_finish_partial(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes,
+			     uint8_t ecn)
+{
+	uint32_t udp_bytes = WIRE_UDP_BYTES + payload_len_bytes;
+	uint64_t pseudo;
+	uint8_t *udp = finish_headers(frame, family, udp_bytes, ecn, &pseudo);
+
+	put_sum(udp + UDP_CHECKSUM, checksum_fold(pseudo));
 	return (uint32_t)(udp - frame) + udp_bytes;
 }

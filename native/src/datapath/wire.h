@@ -57,4 +57,9 @@ void wire_build_headers(uint8_t *frame, const uint8_t dest_mac[6], const uint8_t
  * its payload is written.  Returns the frame's length. */
 uint32_t wire_finish(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes, uint8_t ecn);
 
+/* wire_finish_partial leaves the UDP checksum to the NIC: the field then holds the folded sum
+ * of the pseudo-header, which is where offload engines go on. */
+uint32_t wire_finish_partial(uint8_t *frame, uint8_t family, uint32_t payload_len_bytes,
+			     uint8_t ecn);
+
 #endif
