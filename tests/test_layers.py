@@ -109,6 +109,7 @@ BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"winxdp.*": r"winxdp.*|nic_win",
     r"memory.*": r"memory.*|datapath_memory",
     r"winxdp.*|adapter_win": r"winxdp.*|adapter_win|nic_win",
+    r"winxdp.*|adapter_win": r"winxdp.*|adapter_win|nic_win",
 }
 
 
