@@ -40,6 +40,9 @@ PORTABLE := contract_memory $(addprefix test_,ack bufs cc census device device_t
 TESTS    := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/win_*.c)) \
             $(PORTABLE:%=$(B)/%.exe) $(CONTRACTS)
 
+all:
+include windows_xdp.mk
+
 .PHONY: all lib test sources clean
 all: $(TESTS)
 lib: $(B)/libquicxdp.a
@@ -56,7 +59,7 @@ $(B)/contract_%.exe: tests/contract_%.c tests/contract.c $(B)/libquicxdp.a $(HEA
 	$(CC) $(CFLAGS) -o $@ $< tests/contract.c tests/platform_win.c $(B)/libquicxdp.a $(LIBS)
 
 # These ask platform.h, which also counts the timer's calls.
-PLATFORM := $(B)/win_udp.exe $(B)/win_wait.exe
+PLATFORM := $(B)/win_udp.exe $(B)/win_wait.exe $(B)/win_winxdp_absent.exe
 
 $(B)/%.exe: tests/%.c tests/platform_win.c $(B)/libquicxdp.a $(HEADERS)
 	$(CC) $(CFLAGS) -o $@ $< $(if $(filter $@,$(PLATFORM)),tests/platform_win.c) \

@@ -1,0 +1,18 @@
+# XDP for Windows: its simulator and the programs over it; part of windows.mk.
+
+SIM      := $(wildcard sim_windows/*.c)
+SIM_OBJ  := $(SIM:%.c=$(B)/%.o)
+OVER_SIM := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/test_winxdp*.c))
+TESTS    += $(B)/contract_winxdp.exe $(OVER_SIM)
+
+$(SIM_OBJ): $(B)/%.o: %.c $(HEADERS) $(wildcard sim_windows/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Isim_windows -c -o $@ $<
+
+$(B)/contract_winxdp.exe: tests/contract_winxdp.c tests/contract.c $(SIM_OBJ) \
+    $(B)/libquicxdp.a $(HEADERS)
+	$(CC) $(CFLAGS) -Isim_windows -o $@ $< tests/contract.c tests/platform_win.c $(SIM_OBJ) \
+	  $(B)/libquicxdp.a $(LIBS)
+
+$(OVER_SIM): $(B)/%.exe: tests/%.c $(SIM_OBJ) $(B)/libquicxdp.a $(HEADERS)
+	$(CC) $(CFLAGS) -Isim_windows -o $@ $< $(SIM_OBJ) $(B)/libquicxdp.a $(LIBS)
