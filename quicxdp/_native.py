@@ -163,6 +163,7 @@ def open_datapath(
     rx_frame_cnt: int,
     tx_frame_cnt: int,
     socket_buffer_bytes: int,
+    source_rules: bytes,
 ) -> CData:
     """Open a datapath over the bound socket *socket_fd*, which it owns from then on.
 
@@ -175,6 +176,10 @@ def open_datapath(
     cfg.socket_fd = socket_fd
     cfg.flags = flags
     cfg.socket_buffer_bytes = socket_buffer_bytes
+    # Copied by qx_open; until then this variable keeps the array alive.
+    rules = _ffi.from_buffer("struct qx_source_rule[]", source_rules)
+    cfg.source_rules = rules
+    cfg.source_rule_cnt = len(rules)
     out = _ffi.new("struct qx_datapath **")
     why = _ffi.new(f"char[{_WHY_BYTES}]")
     rc = native.qx_open(out, cfg, why)

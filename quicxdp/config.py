@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import ConfigError
+from .source_rules import EVERYBODY, SourceRules
 
 
 class Io(enum.Enum):
@@ -94,6 +95,7 @@ class DatapathConfig:
     socket_buffer_bytes: int = (
         0  # SO_RCVBUF and SO_SNDBUF wanted; 0: the datapath's choice
     )
+    sources: SourceRules = EVERYBODY  # who may send to the endpoint
 
     def __post_init__(self) -> None:
         # IFNAMSIZ counts the terminating zero; the kernel cuts silently, we do not.

@@ -124,6 +124,7 @@ class Datapath:
                 rx_frame_cnt=config.rx_frame_cnt,
                 tx_frame_cnt=config.tx_frame_cnt,
                 socket_buffer_bytes=config.socket_buffer_bytes,
+                source_rules=config.sources.packed(),
             )
         except BaseException:
             socket.close(fd)

@@ -19,10 +19,11 @@ from .datapath import Datapath
 from .errors import ConfigError, DatapathError, UnavailableError
 from .ownership import Owner
 from .plain import PlainProtocol
+from .source_rules import SourceRules
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .addresses import Address
     from .lanes import Lane
@@ -50,6 +51,8 @@ async def create_datagram_endpoint(
     sock: socket.socket | None = None,
     dont_fragment: bool = False,
     spin_us: int = 0,
+    allow: Iterable[str] = (),
+    deny: Iterable[str] = (),
 ) -> tuple[asyncio.DatagramTransport, ProtocolT]:
     """Create a UDP endpoint; `loop.create_datagram_endpoint` with faster lanes.
 
@@ -71,6 +74,9 @@ async def create_datagram_endpoint(
         spin_us: let a thread of the endpoint's own wait for datagrams, and look again and
             again for so long before it sleeps.  Costs up to a core, saves a sleeping
             process the time of being woken; nothing with the lane "asyncio".
+        allow: blocks of addresses ("192.0.2.0/24") that may send to the endpoint; with
+            any, all others may not.
+        deny: blocks that may not; the most specific block decides.
 
     Returns:
         The transport, and the protocol.  `transport.get_extra_info("quicxdp")` tells
@@ -79,14 +85,19 @@ async def create_datagram_endpoint(
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: io="xdp", and the C extension is missing.
+        UnavailableError: io="xdp" or source rules, and the C extension is missing.
         OSError: binding or connecting failed.
     """
     loop = asyncio.get_running_loop()
     io = Io.parse(io)
+    sources = SourceRules.parse(allow, deny)
     lane = lanes.choose(io, interface, unavailable=_native.WHY)
     if io is Io.XDP and lane.io is not Io.XDP:
         raise UnavailableError(f'io="xdp" is not possible: {lane.reason}')
+    if sources and lane.io is Io.ASYNCIO:
+        raise UnavailableError(
+            f"allow= and deny= are not possible, because C checks them: {lane.reason}"
+        )
     address: Address | None = None
     if sock is not None:
         _refuse_socket_options(
@@ -116,7 +127,7 @@ async def create_datagram_endpoint(
             # The datapath needs a port before the first datagram.
             sock.bind(("", 0))
         with _fragmenting(sock, dont_fragment):
-            datapath, lane = _open(sock, io, lane, owner)
+            datapath, lane = _open(sock, io, lane, owner, sources)
         try:
             protocol = protocol_factory()
         except BaseException:
@@ -147,15 +158,19 @@ async def create_datagram_endpoint(
     return transport, protocol
 
 
-def _open(sock: socket.socket, io: Io, lane: Lane, owner: Owner) -> tuple[Datapath, Lane]:
-    config = DatapathConfig(interface=lane.interface, tx_socket=lane.tx_socket)
+def _open(
+    sock: socket.socket, io: Io, lane: Lane, owner: Owner, sources: SourceRules
+) -> tuple[Datapath, Lane]:
+    config = DatapathConfig(
+        interface=lane.interface, tx_socket=lane.tx_socket, sources=sources
+    )
     try:
         return Datapath.open(sock, config, owner=owner), lane
     except DatapathError as error:
         if io is not Io.AUTO or lane.io is not Io.XDP:
             raise
         lane = lanes.Lane(Io.SOCKET, f"AF_XDP was not possible: {error.strerror}")
-        return Datapath.open(sock, owner=owner), lane
+        return Datapath.open(sock, DatapathConfig(sources=sources), owner=owner), lane
 
 
 @contextmanager

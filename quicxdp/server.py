@@ -30,7 +30,7 @@ from .streams import use_backpressure
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.quic.configuration import QuicConfiguration
@@ -279,6 +279,8 @@ async def serve(
     io: Io | str = Io.AUTO,
     interface: str | None = None,
     engine: EngineKind | str = ENGINE_DEFAULT,
+    allow: Iterable[str] = (),
+    deny: Iterable[str] = (),
 ) -> QuicServer:
     """Start a QUIC server; `aioquic.asyncio.serve` with faster lanes.
 
@@ -294,11 +296,14 @@ async def serve(
         io: see `quicxdp.Io`.
         interface: the network interface that XDP may attach to.
         engine: see `quicxdp.EngineKind`.
+        allow: blocks of addresses that may send to the server; with any, no others may.
+        deny: blocks that may not; the most specific block decides.
 
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: engine="native" is not possible; the message says why.
+        UnavailableError: engine="native", allow= or deny= is not possible; the message
+            says why.
         OSError: binding failed.
     """
     _, server = await create_datagram_endpoint(
@@ -315,5 +320,7 @@ async def serve(
         io=io,
         interface=interface,
         dont_fragment=True,
+        allow=allow,
+        deny=deny,
     )
     return server

@@ -17,10 +17,20 @@ DATAPATH = ROOT / "native" / "src" / "datapath"
 QUIC = ROOT / "native" / "src" / "quic"
 
 # Which part of quicxdp may import which, itself aside.  A new module gets a line here.
-BASICS = {"errors", "config", "clock", "alarm", "stats", "info", "ownership"}
+BASICS = {
+    "errors",
+    "config",
+    "clock",
+    "alarm",
+    "stats",
+    "info",
+    "ownership",
+    "source_rules",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors"},
+    "source_rules": {"errors"},
+    "config": {"errors", "source_rules"},
     "clock": {"_native"},
     "alarm": {"clock"},
     "stats": set(),

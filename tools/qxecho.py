@@ -67,15 +67,26 @@ class Echo:
 
 @contextlib.asynccontextmanager
 async def echoing(
-    server: qxnet.Netns, host: str, *, port: int = 7007, io: str = "xdp"
+    server: qxnet.Netns,
+    host: str,
+    *,
+    port: int = 7007,
+    io: str = "xdp",
+    **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[Echo]:
     """Open an echo endpoint on *host* in *server*'s namespace for a ``with`` block.
+
+    *options* are those of `quicxdp.create_datagram_endpoint`.
 
     Every frame of its device must be accounted for when the block ends.
     """
     with server.entered():
         transport, heard = await quicxdp.create_datagram_endpoint(
-            Heard, local_addr=(host, port), io=io, interface=server.interface
+            Heard,
+            local_addr=(host, port),
+            io=io,
+            interface=server.interface,
+            **options,
         )
     try:
         info = transport.get_extra_info("quicxdp")

@@ -36,6 +36,7 @@
 #define QX_WHY_BYTES 256   /* size of the sentence that qx_open may fill */
 #define QX_IFNAME_BYTES 16 /* IFNAMSIZ */
 #define QX_UDP_PAYLOAD_MAX 65507
+#define QX_SOURCE_RULES_MAX 4096
 
 enum qx_family {
 	QX_UNSPEC = 0,
@@ -91,7 +92,8 @@ enum qx_drop {
 	QX_DROP_OVERLONG = 17, /* RX: longer than a buffer; TX: longer than the path takes */
 	QX_DROP_SEND_ERROR = 18,  /* the kernel refused it; see qx_next_error */
 	QX_DROP_DEVICE_GONE = 19, /* in flight when the interface went away */
-	QX_DROP_CNT = 20
+	QX_DROP_DENIED = 20,      /* its source is not allowed; see qx_source_rule */
+	QX_DROP_CNT = 21
 };
 
 /* An IP address and UDP port.  All 24 bytes are significant (unused ones are zero), so
@@ -173,6 +175,17 @@ enum qx_config_flags {
 	QX_CFG_SPIN = 64
 };
 
+/* Whether datagrams from a block of addresses are taken.  The most specific rule decides;
+ * what no rule holds is taken, unless some rule allows.  Checked before anything else is
+ * done with a datagram, on either lane. */
+struct qx_source_rule {
+	uint8_t ip[16];      /* as in qx_addr; bits behind the prefix do not matter */
+	uint8_t family;      /* enum qx_family */
+	uint8_t prefix_bits; /* 0: all addresses of the family */
+	uint8_t allow;       /* 1: taken, 0: dropped and counted as QX_DROP_DENIED */
+	uint8_t zero;
+};
+
 struct qx_config {
 	struct qx_addr local;            /* port 0: the kernel picks one */
 	struct qx_addr remote;           /* QX_UNSPEC: not connected */
@@ -182,6 +195,8 @@ struct qx_config {
 	uint32_t rx_frame_cnt; /* per queue, power of two; 0: as design and memlock allow */
 	uint32_t tx_frame_cnt; /* per device, power of two; 0: likewise */
 	uint32_t socket_buffer_bytes; /* SO_RCVBUF and SO_SNDBUF wanted; 0: 8 MiB */
+	uint32_t source_rule_cnt;     /* at most QX_SOURCE_RULES_MAX */
+	const struct qx_source_rule *source_rules; /* copied by qx_open */
 };
 
 struct qx_lane_stats {

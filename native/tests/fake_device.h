@@ -145,6 +145,12 @@ int port_open(struct qx_port **out, struct qx_device *dev, const struct qx_addr 
 	return 0;
 }
 
+void port_set_acl(struct qx_port *port, const struct qx_acl *acl)
+{
+	(void)port;
+	(void)acl;
+}
+
 void port_close(struct qx_port *port)
 {
 	(void)port;

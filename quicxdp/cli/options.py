@@ -37,6 +37,25 @@ def add_io_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add --allow and --deny."""
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="BLOCK",
+        help="addresses that may send here, such as 192.0.2.0/24; repeatable; with any, "
+        "no others may",
+    )
+    parser.add_argument(
+        "--deny",
+        action="append",
+        default=[],
+        metavar="BLOCK",
+        help="addresses that may not; repeatable; the most specific block decides",
+    )
+
+
 def add_engine_option(parser: argparse.ArgumentParser) -> None:
     """Add --engine."""
     parser.add_argument(

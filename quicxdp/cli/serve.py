@@ -16,7 +16,8 @@ from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
-from quicxdp.errors import QuicxdpError
+from quicxdp.errors import ConfigError, QuicxdpError
+from quicxdp.source_rules import SourceRules
 
 from . import banner, logs, startup, stats_file
 from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
@@ -28,6 +29,7 @@ from .options import (
     LOOPS,
     add_engine_option,
     add_io_options,
+    add_source_options,
     new_event_loop,
     port_number,
     seconds,
@@ -110,6 +112,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"its key (default: in --certfile, or {DIRECTORY / KEY_NAME})",
     )
     add_io_options(parser)
+    add_source_options(parser)
     add_engine_option(parser)
     add(
         "--listing",
@@ -167,6 +170,10 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal asks to stop."""
     if options.directory is None and not options.bench_endpoint:
         options.usage_error("name a folder to serve, or --bench-endpoint")
+    try:
+        SourceRules.parse(options.allow, options.deny)
+    except ConfigError as error:
+        options.usage_error(str(error))
     logs.set_up(options.log_level, access=options.access_log)
     with ExitStack() as stack:
         server = _Server.prepare(options, stack)
@@ -255,6 +262,8 @@ class _Server:
                 io=self.options.io,
                 interface=self.options.interface,
                 engine=self.options.engine,
+                allow=self.options.allow,
+                deny=self.options.deny,
             )
         except QuicxdpError as error:
             raise StartError(

@@ -48,6 +48,7 @@ def test_every_command_has_help_with_examples_and_exit_statuses(
         ("serve", ".", "--port", "-1"),
         ("serve", ".", "--io", "nope"),
         ("serve", ".", "--grace", "nan"),
+        ("serve", ".", "--allow", "10.0.0.1/8"),
         ("serve", ".", "--keyfile", "key.pem"),
         ("fetch",),
         ("fetch", "https://h/", "-w", "%{nope}"),

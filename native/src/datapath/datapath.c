@@ -57,6 +57,7 @@ static int open_udp(struct qx_datapath *dp, const struct qx_config *cfg, char *w
 		return err;
 	udp_local(dp->udp, &dp->local);
 	udp_remote(dp->udp, &dp->remote);
+	udp_set_acl(dp->udp, dp->acl);
 	return 0;
 }
 
@@ -117,6 +118,8 @@ static int open_port(struct qx_datapath *dp, char *why)
 	err = port_open(&dp->port, dp->dev, &local, &dp->remote, wake, dp, why);
 	if (err == 0 && !(dp->flags & QX_CFG_SPIN))
 		port_expect(dp->port, false);
+	if (err == 0)
+		port_set_acl(dp->port, dp->acl);
 	return err;
 }
 
@@ -152,6 +155,8 @@ int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
 		return err;
 	if (!(dp = new_datapath(&cfg, why)))
 		return -ENOMEM;
+	if ((err = acl_open(&dp->acl, cfg.source_rules, cfg.source_rule_cnt, why)) < 0)
+		goto close_datapath;
 	if ((err = open_wait(dp, why)) < 0)
 		goto close_datapath;
 	if ((err = open_udp(dp, &cfg, why)) < 0)
@@ -196,6 +201,8 @@ int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cf
 	dp->simulated = true;
 	dp->local = cfg->local;
 	dp->remote = cfg->remote;
+	if ((err = acl_open(&dp->acl, cfg->source_rules, cfg->source_rule_cnt, why)) < 0)
+		goto close_datapath;
 	if ((err = open_wait(dp, why)) < 0)
 		goto close_datapath;
 	if ((err = open_nic(&nic, cfg, arg, why)) < 0)
@@ -224,6 +231,7 @@ void qx_close(struct qx_datapath *dp)
 		device_put(dp->dev);
 	udp_close(dp->udp);
 	wait_close(dp->wait);
+	acl_close(dp->acl);
 	free(dp);
 }
 

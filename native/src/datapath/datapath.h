@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "acl.h"
 #include "device.h"
 #include "errors.h"
 #include "quicxdp.h"
@@ -16,6 +17,7 @@ struct qx_datapath {
 	uint32_t flags;           /* enum qx_config_flags */
 	struct qx_addr local;
 	struct qx_addr remote; /* QX_UNSPEC: not connected */
+	struct qx_acl *acl;    /* NULL: everybody may send to us */
 	struct qx_wait *wait;
 	struct qx_udp *udp;    /* NULL in the simulation */
 	struct qx_device *dev; /* NULL without an interface */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "acl.h"
 #include "nic.h"
 #include "quicxdp.h"
 
@@ -51,6 +52,10 @@ int port_open(struct qx_port **out, struct qx_device *dev, const struct qx_addr 
 /* port_close unregisters, returns what the inbox holds to the fill rings, detaches the
  * device if this was its last port. */
 void port_close(struct qx_port *port);
+
+/* port_set_acl: only what acl allows is received; NULL allows all.  Owner: the caller, for
+ * as long as the port is open. */
+void port_set_acl(struct qx_port *port, const struct qx_acl *acl);
 
 /* port_recv polls the device and appends this port's datagrams to *batch.  Returns how
  * many, or -ENETDOWN once the interface is gone (reported once, then 0). */

@@ -109,6 +109,7 @@ struct qx_port {
 	bool gone_reported;
 	uint16_t number;       /* the UDP port */
 	struct qx_addr remote; /* QX_UNSPEC: everybody */
+	const struct qx_acl *acl;
 	struct qx_addr *addrs; /* admitted; the first of a family is its default */
 	uint32_t addr_cnt;
 	void (*wake)(void *);

@@ -170,6 +170,10 @@ static bool deliver(struct qx_device *dev, uint32_t queue, uint32_t frame, uint3
 		dev->drop[QX_DROP_NOT_OURS]++;
 		return false;
 	}
+	if (port->acl && !acl_allows(port->acl, &w->path.peer)) {
+		port->drop[QX_DROP_DENIED]++;
+		return false;
+	}
 	if (port->remote.family != QX_UNSPEC && !addr_equal(&port->remote, &w->path.peer)) {
 		port->drop[QX_DROP_WRONG_PEER]++;
 		return false;
@@ -312,6 +316,11 @@ static void ask_for_events(struct qx_device *dev)
 	dev->events_ns = dev->now_ns;
 	if (ops->events(dev->nic) == -ENXIO)
 		device_gone(dev);
+}
+
+void port_set_acl(struct qx_port *port, const struct qx_acl *acl)
+{
+	port->acl = acl;
 }
 
 int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns)

@@ -22,6 +22,7 @@ static const char *const drop_names[QX_DROP_CNT] = {
 	[QX_DROP_OVERLONG] = "overlong",
 	[QX_DROP_SEND_ERROR] = "send_error",
 	[QX_DROP_DEVICE_GONE] = "device_gone",
+	[QX_DROP_DENIED] = "denied",
 };
 
 static const char *const frame_state_names[QX_FRAME_STATE_CNT] = {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "acl.h"
 #include "quicxdp.h"
 
 struct qx_udp;
@@ -26,6 +27,10 @@ void udp_forked(struct qx_udp *u);
 /* udp_disown makes udp_close leave the descriptor open: an adopted socket is its caller's
  * again when opening fails later on. */
 void udp_disown(struct qx_udp *u);
+
+/* udp_set_acl: only what acl allows is received; NULL allows all.  Owner: the caller, until
+ * udp_close. */
+void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl);
 
 int udp_fd(const struct qx_udp *u);
 

@@ -312,6 +312,11 @@ void udp_close(struct qx_udp *u)
 
 /* ---- Asking ---- */
 
+void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl)
+{
+	u->acl = acl;
+}
+
 int udp_fd(const struct qx_udp *u)
 {
 	return u->fd;

@@ -115,6 +115,7 @@ struct qx_udp {
 	bool forked; /* the arenas are not ours any more */
 	struct qx_addr local;
 	struct qx_addr remote;
+	const struct qx_acl *acl;
 	uint8_t *arena;
 	struct qx_lane_stats stats;
 	uint64_t drop[QX_DROP_CNT];

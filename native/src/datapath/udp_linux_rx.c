@@ -116,7 +116,9 @@ static enum qx_drop look_at(struct qx_udp *u)
 	if (!addr_from_sockaddr(&m->path.peer, header->msg_hdr.msg_name,
 				header->msg_hdr.msg_namelen))
 		return QX_DROP_SOURCE_ADDRESS;
-	read_control(m, &header->msg_hdr);
+	read_control(m, &header->msg_hdr); /* first, to know how many datagrams it is */
+	if (!acl_allows(u->acl, &m->path.peer))
+		return QX_DROP_DENIED;
 	if (m->path.peer.port == 0)
 		return QX_DROP_SOURCE_PORT;
 	/* Between bind and connect the kernel queued what anybody sent. */
