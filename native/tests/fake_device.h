@@ -128,6 +128,18 @@ size_t device_memory(const struct qx_device *dev, uint8_t **base)
 	return sizeof(fake.memory);
 }
 
+int device_set_tap(struct qx_device *dev, struct qx_tap *tap)
+{
+	(void)dev;
+	(void)tap;
+	return 0;
+}
+
+void device_drop_tap(struct qx_device *dev)
+{
+	(void)dev;
+}
+
 int port_open(struct qx_port **out, struct qx_device *dev, const struct qx_addr *local,
 	      const struct qx_addr *remote, void (*wake)(void *), void *arg, char *why)
 {

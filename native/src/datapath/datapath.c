@@ -225,6 +225,7 @@ void qx_close(struct qx_datapath *dp)
 		return;
 	if (dp->udp && datapath_usable(dp) < 0)
 		udp_forked(dp->udp);
+	datapath_drop_tap(dp);
 	if (dp->port)
 		port_close(dp->port);
 	if (dp->dev)

@@ -9,6 +9,7 @@
 #include "device.h"
 #include "errors.h"
 #include "quicxdp.h"
+#include "tap.h"
 #include "udp.h"
 #include "wait.h"
 
@@ -31,6 +32,11 @@ struct qx_datapath {
 	uint32_t turns_without_socket; /* qx_recv calls since the socket was asked */
 	uint64_t socket_asked_ns;
 	int32_t deferred_error; /* of a qx_recv that had datagrams to return */
+
+	struct qx_tap *tap;           /* NULL: nobody wants to see our packets */
+	uint32_t tap_interface;       /* of the socket lane */
+	struct qx_path reserved_path; /* with a tap: from qx_reserve to qx_commit */
+	struct qx_addr heard_at;      /* with a tap: where the last datagram came to */
 
 	enum qx_lane reserved_lane;   /* from qx_reserve to qx_commit */
 	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
@@ -57,6 +63,13 @@ typedef int datapath_nic_opener(struct qx_nic **out, const struct qx_config *cfg
 				char *why);
 int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cfg,
 			    datapath_nic_opener *open_nic, void *arg, char *why);
+
+/* datapath_tap_received and datapath_tap_sent show the tap what the socket lane has appended
+ * to a batch, or taken over; datapath_drop_tap ends the use of it. */
+void datapath_tap_received(struct qx_datapath *dp, const struct qx_batch *batch,
+			   uint32_t first);
+void datapath_tap_sent(const struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n);
+void datapath_drop_tap(struct qx_datapath *dp);
 
 /* datapath_unwatch_port takes the device's descriptors out of the wait set. */
 void datapath_unwatch_port(struct qx_datapath *dp);

@@ -66,9 +66,13 @@ static bool socket_is_due(const struct qx_datapath *dp, bool rings_empty, uint64
 
 static void recv_socket(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 {
+	uint32_t before = batch->datagram_cnt;
+
 	dp->turns_without_socket = 0;
 	dp->socket_asked_ns = now_ns;
 	dp->socket_was_empty = udp_recv(dp->udp, batch) == 0;
+	if (dp->tap)
+		datapath_tap_received(dp, batch, before);
 }
 
 static void recv_port(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
@@ -100,6 +104,8 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 		return -EBUSY;
 	batch->datagram_cnt = batch->path_cnt = 0;
 	wait_clear(dp->wait, now_ns);
+	if (dp->tap && dp->simulated)
+		tap_set_virtual_now(dp->tap, now_ns);
 	/* The rings were full of frames under way; the caller tries again now, and if it
 	 * has nothing to send any more, nothing may stay ready for it. */
 	if (dp->starved[QX_LANE_XDP]) {
@@ -191,6 +197,8 @@ int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_
 	else
 		got = udp_reserve(dp->udp, path, len_bytes, slots, n);
 	dp->reserved_lane = (enum qx_lane)lane;
+	if (dp->tap)
+		dp->reserved_path = *path;
 	dp->starved[lane] = got == 0 && n > 0;
 	return got;
 }
@@ -203,7 +211,10 @@ int qx_commit(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
 		return err;
 	if (dp->reserved_lane == QX_LANE_XDP)
 		return dp->port ? port_commit(dp->port, slots, n) : -EINVAL;
-	return dp->udp ? udp_commit(dp->udp, slots, n) : -EINVAL;
+	err = dp->udp ? udp_commit(dp->udp, slots, n) : -EINVAL;
+	if (dp->tap && err == 0)
+		datapath_tap_sent(dp, slots, n);
+	return err;
 }
 
 int qx_flush(struct qx_datapath *dp)

@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "device_internal.h"
@@ -213,6 +214,29 @@ size_t device_memory(const struct qx_device *dev, uint8_t **base)
 {
 	*base = dev->nic->umem.base;
 	return dev->nic->umem.len_bytes;
+}
+
+int device_set_tap(struct qx_device *dev, struct qx_tap *tap)
+{
+	char name[QX_IFNAME_BYTES + sizeof("xdp ")];
+	int interface;
+
+	if (dev->tap && dev->tap != tap)
+		return -EBUSY;
+	snprintf(name, sizeof(name), "xdp %s", dev->nic->name);
+	interface = tap_interface(tap, TAP_ETHERNET, name);
+	if (interface < 0)
+		return interface;
+	dev->tap = tap;
+	dev->tap_interface = (uint32_t)interface;
+	dev->tap_user_cnt++;
+	return 0;
+}
+
+void device_drop_tap(struct qx_device *dev)
+{
+	if (--dev->tap_user_cnt == 0)
+		dev->tap = NULL;
 }
 
 int port_stats(struct qx_port *port, struct qx_stats *out)

@@ -16,6 +16,7 @@
 #include "acl.h"
 #include "nic.h"
 #include "quicxdp.h"
+#include "tap.h"
 
 struct qx_device;
 struct qx_port;
@@ -41,6 +42,11 @@ int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue);
  * watched like the queues' descriptors (port_recv then notices a deleted interface). */
 int device_event_fd(const struct qx_device *dev);
 size_t device_memory(const struct qx_device *dev, uint8_t **base);
+
+/* device_set_tap lets the tap see all frames of the device; device_drop_tap undoes one such
+ * call.  -EBUSY there is another tap; -ENOSPC no more lanes fit its file. */
+int device_set_tap(struct qx_device *dev, struct qx_tap *tap);
+void device_drop_tap(struct qx_device *dev);
 
 /* port_open registers local (a wildcard address: every address of its family that the
  * interface has now; family QX_UNSPEC with a port, for dual-stack sockets: of both) and

@@ -94,6 +94,10 @@ struct qx_device {
 	struct qx_addr taught_peer; /* learned last */
 	struct qx_neigh taught;
 
+	struct qx_tap *tap; /* NULL: nobody wants to see our frames */
+	uint32_t tap_interface;
+	uint32_t tap_user_cnt;
+
 	uint32_t first_queue; /* to poll, in turn */
 	struct frame_tag *tags;
 	struct frame_note *notes;

@@ -156,9 +156,10 @@ static void learn(struct qx_device *dev, const struct wire_datagram *w, uint32_t
 }
 
 /* deliver gives a parsed frame to its port: into the batch if that port is polling, else
- * into its inbox.  Returns false if nobody took it. */
-static bool deliver(struct qx_device *dev, uint32_t queue, uint32_t frame, uint32_t off_bytes,
-		    struct wire_datagram *w, struct qx_port *polling, struct qx_batch *batch)
+ * into its inbox.  Returns why nobody took it, which it has counted. */
+static enum qx_drop deliver(struct qx_device *dev, uint32_t queue, uint32_t frame,
+			    uint32_t off_bytes, struct wire_datagram *w,
+			    struct qx_port *polling, struct qx_batch *batch)
 {
 	struct frame_note *note;
 	struct qx_port *port;
@@ -168,15 +169,15 @@ static bool deliver(struct qx_device *dev, uint32_t queue, uint32_t frame, uint3
 	port = device_port_of(dev, &w->path.local);
 	if (!port) {
 		dev->drop[QX_DROP_NOT_OURS]++;
-		return false;
+		return QX_DROP_NOT_OURS;
 	}
 	if (port->acl && !acl_allows(port->acl, &w->path.peer)) {
 		port->drop[QX_DROP_DENIED]++;
-		return false;
+		return QX_DROP_DENIED;
 	}
 	if (port->remote.family != QX_UNSPEC && !addr_equal(&port->remote, &w->path.peer)) {
 		port->drop[QX_DROP_WRONG_PEER]++;
-		return false;
+		return QX_DROP_WRONG_PEER;
 	}
 	learn(dev, w, queue);
 	off_bytes += w->payload_off_bytes;
@@ -187,11 +188,11 @@ static bool deliver(struct qx_device *dev, uint32_t queue, uint32_t frame, uint3
 		port->rx_bytes += w->payload_len_bytes;
 		batch_append(batch, dev, &w->path, frame, off_bytes, w->payload_len_bytes,
 			     w->ecn);
-		return true;
+		return QX_DROP_NONE;
 	}
 	if (!inbox_has_room(port, queue)) {
 		port->drop[QX_DROP_INBOX_FULL]++;
-		return false;
+		return QX_DROP_INBOX_FULL;
 	}
 	dev->tags[frame].port = port->id;
 	note = &dev->notes[frame];
@@ -200,7 +201,7 @@ static bool deliver(struct qx_device *dev, uint32_t queue, uint32_t frame, uint3
 	note->len_bytes = w->payload_len_bytes;
 	note->ecn = w->ecn;
 	inbox_push(port, frame);
-	return true;
+	return QX_DROP_NONE;
 }
 
 /* take_frame checks a descriptor and takes its frame from the kernel.  Returns the frame,
@@ -237,13 +238,15 @@ static uint32_t receive_one(struct qx_device *dev, uint32_t queue, const struct 
 	else
 		verdict = wire_parse(u->base + desc->off_bytes, desc->len_bytes,
 				     dev->nic->mac, &w);
-	if (verdict == QX_DROP_NONE) {
-		if (deliver(dev, queue, frame, (uint32_t)desc->off_bytes, &w, polling, batch))
-			return UINT32_MAX;
-	} else {
+	if (verdict == QX_DROP_NONE)
+		verdict = deliver(dev, queue, frame, (uint32_t)desc->off_bytes, &w, polling,
+				  batch);
+	else
 		dev->drop[verdict]++;
-	}
-	return frame;
+	if (dev->tap && desc->len_bytes <= u->frame_bytes - inside)
+		tap_frame(dev->tap, dev->tap_interface, false, u->base + desc->off_bytes,
+			  desc->len_bytes, verdict);
+	return verdict == QX_DROP_NONE ? UINT32_MAX : frame;
 }
 
 /* poll_queue takes at most max frames off one RX ring, fewer if the batch fills up. */

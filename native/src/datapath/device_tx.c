@@ -174,6 +174,9 @@ static void commit_one(struct qx_port *port, const struct qx_slot *slot)
 		desc->options = 0;
 		if (dev->nic->tx_extended)
 			dev->nic->ops->stamp(dev->nic, dev->tags[frame].queue, desc, family);
+		if (dev->tap)
+			tap_frame(dev->tap, dev->tap_interface, true, umem_frame(u, frame),
+				  desc->len_bytes, QX_DROP_NONE);
 		port->tx_packets++;
 		port->tx_bytes += slot->len_bytes;
 	}

@@ -1,0 +1,490 @@
+/* test_tap.c: the tap: what is in the file, what is not and is counted, and that neither a
+ * slow disk nor a full one reaches the packets. */
+#define _GNU_SOURCE
+#include "tap.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "counting.h"
+#include "frames.h"
+#include "pcap.h"
+#include "pcap_read.h"
+#include "sim.h"
+#include "udp_seam.h"
+#include "wire.h"
+
+enum {
+	RING_BYTES = 256 << 10,
+	FILE_BYTES = 16 << 20,
+	FRAME_MAX = 4096
+};
+
+static int file_fd = -1;
+static struct qx_tap *tap;
+static uint8_t file[FILE_BYTES];
+static uint64_t file_bytes;
+
+static void open_file_tap(struct qx_tap_config cfg)
+{
+	file_fd = memfd_create("tap", MFD_CLOEXEC);
+	T_CHECK(file_fd >= 0);
+	cfg.fd = file_fd;
+	if (cfg.ring_bytes == 0)
+		cfg.ring_bytes = RING_BYTES;
+	T_EQ(qx_tap_open(&tap, &cfg), 0);
+}
+
+static void read_file(void)
+{
+	struct stat st;
+
+	T_EQ(fstat(file_fd, &st), 0);
+	T_CHECK(st.st_size <= FILE_BYTES);
+	file_bytes = (uint64_t)st.st_size;
+	T_EQ(pread(file_fd, file, file_bytes, 0), file_bytes);
+}
+
+static void close_file(void)
+{
+	close(file_fd);
+	file_fd = -1;
+}
+
+static struct qx_tap_stats tap_stats(void)
+{
+	struct qx_tap_stats s;
+
+	qx_tap_get_stats(tap, &s);
+	return s;
+}
+
+/* Goes to the next packet; blocks of other kinds are counted by type. */
+static uint32_t others[16];
+
+static bool next_packet(uint64_t *off, struct pcap_record *r)
+{
+	struct pcap_block b;
+
+	while (pcap_next(file, file_bytes, off, &b)) {
+		if (pcap_packet(&b, r))
+			return true;
+		others[b.type == READ_SECTION ? 0 : b.type]++;
+	}
+	T_EQ(*off, file_bytes); /* else something is broken there */
+	return false;
+}
+
+static void begin_reading(uint64_t *off)
+{
+	memset(others, 0, sizeof(others));
+	*off = 0;
+	read_file();
+}
+
+/* A frame of any length that tells its number. */
+static uint32_t numbered(uint8_t frame[FRAME_MAX], uint32_t number)
+{
+	uint32_t len_bytes = 4 + number * 2654435761u % (FRAME_MAX - 4);
+
+	memset(frame, (int)(number % 251), len_bytes);
+	memcpy(frame, &number, sizeof(number));
+	return len_bytes;
+}
+
+static void check_numbered(const struct pcap_record *r)
+{
+	uint8_t want[FRAME_MAX];
+	uint32_t number;
+
+	T_CHECK(r->len_bytes >= 4);
+	memcpy(&number, r->data, sizeof(number));
+	T_EQ(r->len_bytes, numbered(want, number));
+	T_EQ(r->original_bytes, r->len_bytes);
+	T_CHECK(memcmp(r->data, want, r->len_bytes) == 0);
+}
+
+/* ---- The ring and the file ---- */
+
+/* Laps of the ring end where records do, whatever their lengths and whoever is ahead. */
+static void what_goes_in_comes_out_in_order_over_many_laps(void)
+{
+	uint64_t seed = 7, off, allocations, t0 = tap_clock_ns(), last = 0;
+	struct qx_tap_stats s;
+	struct pcap_record r;
+	uint8_t frame[FRAME_MAX];
+	uint32_t in_file = 0, number, expected = 0;
+	int interface;
+
+	open_file_tap((struct qx_tap_config){0});
+	interface = tap_interface(tap, TAP_ETHERNET, "xdp veth0");
+	T_EQ(interface, 0);
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp veth0"), 0);
+	T_EQ(tap_interface(tap, TAP_RAW_IP, "socket"), 1);
+	allocations = counting_allocations;
+	for (uint32_t i = 0; i < 4000; i++) {
+		uint32_t len_bytes = numbered(frame, i);
+
+		tap_frame(tap, 0, i % 2, frame, len_bytes, i % 5 ? 0 : QX_DROP_FRAGMENT);
+		if (t_random(&seed) % 40 == 0)
+			T_CHECK(qx_tap_write(tap) > 0);
+	}
+	T_EQ(counting_allocations, allocations);
+	s = tap_stats();
+	T_EQ(s.packets + s.dropped_ring_full, 4000);
+	T_CHECK(s.dropped_ring_full > 0 && s.packets > 3000);
+	qx_tap_close(tap);
+	begin_reading(&off);
+	for (; next_packet(&off, &r); in_file++) {
+		check_numbered(&r);
+		memcpy(&number, r.data, sizeof(number));
+		T_CHECK(number >= expected);
+		expected = number + 1;
+		T_EQ(r.interface, 0);
+		T_EQ(r.flags, number % 2 ? 2 : 1);
+		T_CHECK(r.time_ns >= t0 && r.time_ns >= last);
+		last = r.time_ns;
+		if (number % 5 == 0)
+			T_CHECK(r.comment_bytes == 17 &&
+				memcmp(r.comment, "dropped: fragment", 17) == 0);
+		else
+			T_CHECK(!r.comment);
+	}
+	T_EQ(in_file, s.packets);
+	T_EQ(others[0], 1);
+	T_EQ(others[READ_INTERFACE], 2);
+	T_EQ(others[READ_COUNTERS], 2);
+	close_file();
+}
+
+/* A record that ends exactly where the lap does, and those that do not fit behind it. */
+static void laps_may_end_to_the_byte(void)
+{
+	for (uint32_t short_by = 0; short_by <= 8; short_by += 4) {
+		static uint8_t big[RING_BYTES];
+		uint32_t in_file = 0, taken;
+		struct pcap_record r;
+		uint64_t off;
+
+		open_file_tap((struct qx_tap_config){0});
+		T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp a"), 0);
+		T_CHECK(qx_tap_write(tap) > 0);
+		/* Where the ring stands is known by what it has taken. */
+		taken = (uint32_t)tap_stats().file_bytes - PCAP_SECTION_BYTES;
+		taken += pcap_packet_bytes(0, NULL) + short_by;
+		tap_frame(tap, 0, false, big, RING_BYTES - taken, QX_DROP_NONE);
+		T_CHECK(qx_tap_write(tap) > 0);
+		for (int i = 0; i < 3; i++)
+			tap_frame(tap, 0, false, big, 100, QX_DROP_NONE);
+		qx_tap_close(tap);
+		begin_reading(&off);
+		while (next_packet(&off, &r))
+			in_file++;
+		T_EQ(in_file, 4);
+		close_file();
+	}
+}
+
+static bool writing;
+
+static void *write_all(void *arg)
+{
+	while (__atomic_load_n(&writing, __ATOMIC_ACQUIRE))
+		qx_tap_write(arg);
+	return NULL;
+}
+
+/* The file's thread beside the packets' thread, as fast as both can. */
+static void two_threads_lose_nothing_that_was_taken(void)
+{
+	struct qx_tap_stats s;
+	struct pcap_record r;
+	uint8_t frame[FRAME_MAX];
+	pthread_t thread;
+	uint64_t off;
+	uint32_t in_file = 0;
+
+	open_file_tap((struct qx_tap_config){.file_max_bytes = 8 << 20});
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp a"), 0);
+	writing = true;
+	T_EQ(pthread_create(&thread, NULL, write_all, tap), 0);
+	for (uint32_t i = 0; i < 20000; i++)
+		tap_frame(tap, 0, false, frame, numbered(frame, i), QX_DROP_NONE);
+	__atomic_store_n(&writing, false, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	s = tap_stats();
+	qx_tap_close(tap);
+	begin_reading(&off);
+	for (; next_packet(&off, &r); in_file++)
+		check_numbered(&r);
+	T_EQ(in_file, s.packets);
+	T_EQ(s.packets + s.dropped_ring_full + s.dropped_file_full, 20000);
+	T_CHECK(file_bytes <= 8 << 20);
+	close_file();
+}
+
+/* Nobody's disk is filled because somebody forgot a capture. */
+static void the_file_never_grows_beyond_its_bound(void)
+{
+	const uint64_t max_bytes = 100000;
+	struct pcap_record r;
+	uint8_t frame[FRAME_MAX];
+	struct qx_tap_stats s;
+	uint64_t off;
+	uint32_t in_file = 0;
+
+	open_file_tap((struct qx_tap_config){.file_max_bytes = max_bytes});
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp a"), 0);
+	for (uint32_t i = 0; i < 200; i++)
+		tap_frame(tap, 0, false, frame, numbered(frame, i), QX_DROP_NONE);
+	/* Interfaces that come later have their place all the same. */
+	T_EQ(tap_interface(tap, TAP_RAW_IP, "socket"), 1);
+	s = tap_stats();
+	T_CHECK(s.dropped_file_full > 0 && s.packets > 20);
+	T_EQ(s.packets + s.dropped_file_full, 200);
+	qx_tap_close(tap);
+	begin_reading(&off);
+	while (next_packet(&off, &r))
+		in_file++;
+	T_EQ(in_file, s.packets);
+	T_EQ(others[READ_COUNTERS], 2);
+	T_CHECK(file_bytes <= max_bytes && file_bytes > max_bytes / 2);
+	close_file();
+}
+
+static void a_disk_that_is_full_is_told_and_stops_nobody(void)
+{
+	struct qx_tap_config cfg = {.ring_bytes = RING_BYTES};
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct qx_tap_stats s;
+	uint8_t frame[FRAME_MAX] = {0};
+
+	T_CHECK(full >= 0);
+	cfg.fd = full;
+	T_EQ(qx_tap_open(&tap, &cfg), -ENOSPC);
+	close(full);
+	/* A file that breaks later. */
+	cfg.fd = memfd_create("tap", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	T_EQ(qx_tap_open(&tap, &cfg), 0);
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp a"), 0);
+	T_EQ(fcntl(cfg.fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	T_EQ(qx_tap_write(tap), -EPERM);
+	for (int i = 0; i < 1000; i++)
+		tap_frame(tap, 0, false, frame, 1000, QX_DROP_NONE);
+	T_EQ(qx_tap_write(tap), -EPERM);
+	s = tap_stats();
+	T_EQ(s.file_error, EPERM);
+	T_EQ(s.packets + s.dropped_ring_full, 1000);
+	T_CHECK(s.dropped_ring_full > 700);
+	qx_tap_close(tap);
+	close(cfg.fd);
+}
+
+static void what_makes_no_sense_is_refused(void)
+{
+	const struct qx_tap_config wrong[] = {{.ring_bytes = 4096},
+					      {.ring_bytes = 300000},
+					      {.secrets_bytes = 6},
+					      {.secrets_bytes = 64 << 20},
+					      {.file_max_bytes = 1000}};
+
+	for (uint32_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		T_EQ(qx_tap_open(&tap, &wrong[i]), -EINVAL);
+	open_file_tap((struct qx_tap_config){0});
+	for (char name[] = "xdp a"; name[4] < 'q'; name[4]++)
+		T_EQ(tap_interface(tap, TAP_ETHERNET, name), name[4] - 'a');
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp q"), -ENOSPC);
+	qx_tap_close(tap);
+	close_file();
+}
+
+/* ---- Secrets ---- */
+
+/* A reader goes through the file once: it must have met them before the packets. */
+static void secrets_stand_before_all_packets_whenever_they_come(void)
+{
+	static const char first[] = "CLIENT_RANDOM 00 11\n", second[] = "SERVER_X 22 33\n";
+	char text[1024];
+	struct pcap_block b;
+	uint8_t frame[FRAME_MAX];
+	uint64_t off = 0;
+
+	open_file_tap((struct qx_tap_config){.secrets_bytes = 256});
+	T_EQ(tap_interface(tap, TAP_ETHERNET, "xdp a"), 0);
+	tap_frame(tap, 0, false, frame, numbered(frame, 1), QX_DROP_NONE);
+	T_CHECK(qx_tap_write(tap) > 0);
+	T_EQ(qx_tap_secrets(tap, first, sizeof(first) - 1), 0);
+	T_EQ(qx_tap_secrets(tap, second, sizeof(second) - 1), 0);
+	/* Too many: counted, and the room's end stays as it was. */
+	memset(text, 'x', sizeof(text));
+	T_EQ(qx_tap_secrets(tap, text, 256), -ENOSPC);
+	T_EQ(qx_tap_secrets(tap, text, 1024), -ENOSPC);
+	T_EQ(tap_stats().secrets_lost, 2);
+	qx_tap_close(tap);
+	read_file();
+	T_CHECK(pcap_next(file, file_bytes, &off, &b) && b.type == READ_SECTION);
+	T_CHECK(pcap_next(file, file_bytes, &off, &b) && b.type == READ_SECRETS);
+	T_EQ(read_u32(b.body), 0x544c534b); /* "TLSK" */
+	T_EQ(read_u32(b.body + 4), 256);
+	T_EQ(b.body_bytes, 8 + 256);
+	b.body += 8;
+	T_CHECK(memcmp(b.body, first, sizeof(first) - 1) == 0);
+	b.body += sizeof(first) - 1;
+	T_CHECK(memcmp(b.body, second, sizeof(second) - 1) == 0);
+	b.body += sizeof(second) - 1;
+	/* What is left is one comment. */
+	T_CHECK(b.body[0] == '#' && b.body[1] == ' ');
+	T_CHECK(memchr(b.body, '\n', 256) ==
+		b.body + 256 - 1 - (sizeof(first) - 1) - (sizeof(second) - 1));
+	close_file();
+}
+
+static void without_room_no_secret_is_written(void)
+{
+	open_file_tap((struct qx_tap_config){0});
+	T_EQ(qx_tap_secrets(tap, "x\n", 2), -ENOSPC);
+	qx_tap_close(tap);
+	read_file();
+	T_CHECK(!memmem(file, file_bytes, "x\n", 2));
+	close_file();
+}
+
+/* ---- On the lanes ---- */
+
+/* Whole frames, both ways, with the time of the simulation and the fate of the refused. */
+static void the_xdp_lane_shows_frames_both_ways_and_why_some_were_refused(void)
+{
+	uint32_t numbers[QX_BATCH_MAX], n = 0;
+	struct wire_datagram w;
+	struct pcap_record r[3];
+	uint8_t broken[60] = {0};
+	uint64_t off;
+	struct qx_tap *another;
+	int another_fd;
+
+	sim_open((struct qx_link_config){0}, QX_IPV6);
+	open_file_tap((struct qx_tap_config){0});
+	T_EQ(qx_set_tap(ends[1], tap), 0);
+	T_EQ(sim_send(0, 42, 700, QX_ECN_CE), 1);
+	T_EQ(qx_link_inject(link_, 1, broken, sizeof(broken)), 0);
+	qx_link_advance(link_, 5 * MS_NS);
+	T_EQ(sim_recv(1, 5 * MS_NS, numbers), 1);
+	T_EQ(sim_send(1, 43, 900, QX_ECN_ECT0), 1);
+	/* One device, one file. */
+	another_fd = memfd_create("another", MFD_CLOEXEC);
+	T_EQ(qx_tap_open(&another, &(struct qx_tap_config){.fd = another_fd}), 0);
+	T_EQ(qx_set_tap(ends[1], another), 0);
+	T_EQ(qx_set_tap(ends[1], tap), 0);
+	qx_tap_close(another);
+	close(another_fd);
+	T_EQ(tap_stats().packets, 3);
+	/* In either order. */
+	qx_tap_close(tap);
+	T_EQ(sim_send(1, 44, 900, QX_ECN_ECT0), 1);
+	sim_close();
+
+	begin_reading(&off);
+	while (n < 3 && next_packet(&off, &r[n]))
+		n++;
+	T_EQ(n, 3);
+	for (uint32_t i = 0; i < 2; i++) {
+		T_EQ(r[i].flags, 1);
+		T_EQ(r[i].time_ns, 5 * MS_NS);
+	}
+	T_CHECK(r[0].comment_bytes + r[1].comment_bytes > 0);
+	n = r[0].comment_bytes ? 1 : 0; /* the good one */
+	T_CHECK(memcmp(r[1 - n].comment, "dropped: ", 9) == 0);
+	T_EQ(r[1 - n].len_bytes, sizeof(broken));
+	T_EQ(wire_parse(r[n].data, r[n].len_bytes, r[n].data, &w), QX_DROP_NONE);
+	T_EQ(w.payload_len_bytes, 700);
+	T_EQ(w.ecn, QX_ECN_CE);
+	T_EQ(r[2].flags, 2);
+	T_EQ(wire_parse(r[2].data, r[2].len_bytes, r[2].data, &w), QX_DROP_NONE);
+	T_EQ(w.payload_len_bytes, 900);
+	T_EQ(w.path.local.port, 443);
+	close_file();
+}
+
+/* Reads a packet of the socket lane with the parser of the other one. */
+static struct wire_datagram parse_raw(const struct pcap_record *r)
+{
+	static uint8_t frame[FRAME_MAX];
+	static const uint8_t mac[6];
+	struct wire_datagram w;
+
+	T_CHECK(r->len_bytes + WIRE_ETH_BYTES <= FRAME_MAX);
+	memset(frame, 0, WIRE_ETH_BYTES);
+	memcpy(frame + 12, r->data[0] >> 4 == 4 ? "\x08\x00" : "\x86\xdd", 2);
+	memcpy(frame + WIRE_ETH_BYTES, r->data, r->len_bytes);
+	/* Loopback addresses are no sources on a wire; that comes last but for the port. */
+	T_EQ(wire_parse(frame, r->len_bytes + WIRE_ETH_BYTES, mac, &w),
+	     QX_DROP_SOURCE_ADDRESS);
+	return w;
+}
+
+static void the_socket_lane_shows_datagrams_behind_valid_headers(void)
+{
+	for (uint8_t family = QX_IPV4; family <= QX_IPV6; family += 2) {
+		bool four = family == QX_IPV4;
+		uint32_t header_bytes = wire_header_bytes(family) - WIRE_ETH_BYTES;
+		struct qx_datapath *a = open_at(four ? loopback4(1, 0) : loopback6(1, 0), 0);
+		struct qx_datapath *b = open_at(four ? loopback4(1, 0) : loopback6(1, 0), 0);
+		struct qx_path path = path_to(b);
+		struct pcap_record r;
+		uint32_t in_file = 0;
+		uint64_t off, allocations;
+
+		open_file_tap((struct qx_tap_config){0});
+		T_EQ(qx_set_tap(a, tap), 0);
+		T_EQ(qx_set_tap(b, tap), 0);
+		allocations = counting_allocations;
+		T_EQ(send_equal(a, &path, 5, 1200, 0), 5);
+		expect_equal(b, 5, 1200, 0);
+		T_EQ(counting_allocations, allocations);
+		T_EQ(tap_stats().packets, 10);
+		qx_close(a);
+		qx_tap_close(tap);
+		qx_close(b);
+		begin_reading(&off);
+		for (; next_packet(&off, &r); in_file++) {
+			T_EQ(r.flags, in_file < 5 ? 2 : 1);
+			T_EQ(r.interface, 0);
+			T_EQ(r.len_bytes, header_bytes + 1200);
+			T_EQ(r.data[header_bytes + 1199], in_file % 5);
+			/* Destination port, in network order, as the peer has it. */
+			T_EQ(r.data[header_bytes - 6] << 8 | r.data[header_bytes - 5],
+			     path.peer.port);
+			parse_raw(&r);
+		}
+		T_EQ(in_file, 10);
+		T_EQ(others[READ_INTERFACE], 1);
+		close_file();
+	}
+}
+
+static const struct t_case cases[] = {
+	{"what goes in comes out in order over many laps",
+	 what_goes_in_comes_out_in_order_over_many_laps},
+	{"laps may end to the byte", laps_may_end_to_the_byte},
+	{"two threads lose nothing that was taken", two_threads_lose_nothing_that_was_taken},
+	{"the file never grows beyond its bound", the_file_never_grows_beyond_its_bound},
+	{"a disk that is full is told and stops nobody",
+	 a_disk_that_is_full_is_told_and_stops_nobody},
+	{"what makes no sense is refused", what_makes_no_sense_is_refused},
+	{"secrets stand before all packets whenever they come",
+	 secrets_stand_before_all_packets_whenever_they_come},
+	{"without room no secret is written", without_room_no_secret_is_written},
+	{"the XDP lane shows frames both ways and why some were refused",
+	 the_xdp_lane_shows_frames_both_ways_and_why_some_were_refused},
+	{"the socket lane shows datagrams behind valid headers",
+	 the_socket_lane_shows_datagrams_behind_valid_headers},
+};
+
+int main(int argc, char **argv)
+{
+	enter_loopback();
+	t_after_each = check_descriptors;
+	return t_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
+}
