@@ -28,7 +28,7 @@ run: ## serve a sample folder over HTTP/3 on localhost (PORT=4433)
 	@exec tools/run.sh $(PORT)
 
 test: ## all tests: C, Python, network namespaces, interop, sanitizers
-	@$(SETUP) net clients browser
+	@$(SETUP) net clients browser tshark
 	@tools/test.sh
 
 test-windows: ## the C side built for Windows, its tests run under Wine

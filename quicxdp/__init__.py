@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .capture import Capture
 from .config import EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .errors import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Capture",
     "ConfigError",
     "DatapathError",
     "EngineKind",

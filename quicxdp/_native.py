@@ -74,6 +74,12 @@ class Lib(Protocol):
     def qx_local(self, dp: CData, out: CData, /) -> None: ...
     def qx_memory(self, dp: CData, lane: int, base: CData, /) -> int: ...
     def qx_get_stats(self, dp: CData, out: CData, /) -> int: ...
+    def qx_tap_open(self, out: CData, cfg: CData, /) -> int: ...
+    def qx_tap_close(self, tap: CData, /) -> None: ...
+    def qx_tap_write(self, tap: CData, /) -> int: ...
+    def qx_tap_secrets(self, tap: CData, lines: bytes, len_bytes: int, /) -> int: ...
+    def qx_tap_get_stats(self, tap: CData, out: CData, /) -> None: ...
+    def qx_set_tap(self, dp: CData, tap: CData, /) -> int: ...
     def qx_link_open(self, out: CData, cfg: CData, /) -> int: ...
     def qx_link_close(self, link: CData, /) -> None: ...
     def qx_link_configure(self, link: CData, cfg: CData, /) -> int: ...
@@ -326,6 +332,29 @@ def read_stats(dp: CData) -> dict[str, Any]:
         else:
             values[name] = list(value)
     return values
+
+
+def open_tap(*, fd: int, file_max_bytes: int, secrets_bytes: int) -> CData:
+    """Open a tap that writes to *fd*, which stays the caller's.
+
+    Raises:
+        DatapathError: there is no memory, or the file cannot be written.
+    """
+    out = _ffi.new("struct qx_tap **")
+    cfg = _ffi.new(
+        "struct qx_tap_config *",
+        {"fd": fd, "file_max_bytes": file_max_bytes, "secrets_bytes": secrets_bytes},
+    )
+    check(lib().qx_tap_open(out, cfg), "starting a capture")
+    return cast("CData", out[0])
+
+
+def read_tap_stats(tap: CData) -> dict[str, int]:
+    """Return struct qx_tap_stats as plain Python numbers."""
+    out = _ffi.new("struct qx_tap_stats *")
+    lib().qx_tap_get_stats(tap, out)
+    names = [name for name, _ in _ffi.typeof("struct qx_tap_stats").fields]
+    return {name: getattr(out, name) for name in names if name != "zero"}
 
 
 def forked() -> None:

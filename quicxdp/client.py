@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aioquic.quic.connection import NetworkAddress, QuicTokenHandler
     from aioquic.tls import SessionTicketHandler
 
+    from .capture import Capture
     from .engine_turn import EngineTurn
 
 
@@ -74,6 +75,7 @@ async def connect(
     io: Io | str = Io.AUTO,
     interface: str | None = None,
     engine: EngineKind | str = ENGINE_DEFAULT,
+    capture: Capture | None = None,
 ) -> AsyncGenerator[QuicConnectionProtocol, None]:
     """Connect to a QUIC server; `aioquic.asyncio.connect` with faster lanes.
 
@@ -94,11 +96,13 @@ async def connect(
         io: see `quicxdp.Io`.
         interface: the network interface that XDP may attach to.
         engine: see `quicxdp.EngineKind`.
+        capture: where the packets are written down; see `quicxdp.Capture`.
 
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: engine="native" is not possible; the message says why.
+        UnavailableError: engine="native" or capture= is not possible; the message says
+            why.
         ConnectionError: the handshake failed.
         OSError: resolving the name or binding failed.
     """
@@ -117,6 +121,7 @@ async def connect(
         io=io,
         interface=interface,
         dont_fragment=True,
+        capture=capture,
     )
     try:
         turn: EngineTurn | None = None

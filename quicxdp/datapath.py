@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from array import array
 
     from .addresses import Address
+    from .capture import Capture
     from .stats import Stats
 
 WHAT: Final = "this datapath"
@@ -96,11 +97,12 @@ class Datapath:
         config: DatapathConfig | None = None,
         *,
         owner: Owner | None = None,
+        capture: Capture | None = None,
     ) -> Datapath:
         """Open a datapath on the address that *sock* is bound (and connected) to.
 
         The datapath works on a duplicate; *sock* stays the caller's and remains useful
-        for socket options.
+        for socket options.  The packets go to *capture* as well.
 
         Raises:
             DatapathError: the kernel or the device refused.
@@ -129,7 +131,14 @@ class Datapath:
         except BaseException:
             socket.close(fd)
             raise
-        return cls(dp, family, config, owner or Owner())
+        opened = cls(dp, family, config, owner or Owner())
+        if capture is not None:
+            try:
+                capture.attach(dp)
+            except BaseException:
+                opened.close()
+                raise
+        return opened
 
     @property
     def closed(self) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .addresses import Address
+    from .capture import Capture
     from .lanes import Lane
 
 # What the datapath sets so that nothing is fragmented: IP_MTU_DISCOVER and
@@ -53,6 +54,7 @@ async def create_datagram_endpoint(
     spin_us: int = 0,
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
+    capture: Capture | None = None,
 ) -> tuple[asyncio.DatagramTransport, ProtocolT]:
     """Create a UDP endpoint; `loop.create_datagram_endpoint` with faster lanes.
 
@@ -77,6 +79,7 @@ async def create_datagram_endpoint(
         allow: blocks of addresses ("192.0.2.0/24") that may send to the endpoint; with
             any, all others may not.
         deny: blocks that may not; the most specific block decides.
+        capture: where the packets are written down.
 
     Returns:
         The transport, and the protocol.  `transport.get_extra_info("quicxdp")` tells
@@ -85,7 +88,8 @@ async def create_datagram_endpoint(
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: io="xdp" or source rules, and the C extension is missing.
+        UnavailableError: io="xdp", source rules or a capture, and the C extension is
+            missing.
         OSError: binding or connecting failed.
     """
     loop = asyncio.get_running_loop()
@@ -94,9 +98,10 @@ async def create_datagram_endpoint(
     lane = lanes.choose(io, interface, unavailable=_native.WHY)
     if io is Io.XDP and lane.io is not Io.XDP:
         raise UnavailableError(f'io="xdp" is not possible: {lane.reason}')
-    if sources and lane.io is Io.ASYNCIO:
+    if lane.io is Io.ASYNCIO and (sources or capture is not None):
         raise UnavailableError(
-            f"allow= and deny= are not possible, because C checks them: {lane.reason}"
+            f"allow=, deny= and capture= are not possible, because C does them: "
+            f"{lane.reason}"
         )
     address: Address | None = None
     if sock is not None:
@@ -127,7 +132,9 @@ async def create_datagram_endpoint(
             # The datapath needs a port before the first datagram.
             sock.bind(("", 0))
         with _fragmenting(sock, dont_fragment):
-            datapath, lane = _open(sock, io, lane, owner, sources)
+            datapath, lane = _open(
+                sock, io, lane, owner=owner, sources=sources, capture=capture
+            )
         try:
             protocol = protocol_factory()
         except BaseException:
@@ -159,18 +166,25 @@ async def create_datagram_endpoint(
 
 
 def _open(
-    sock: socket.socket, io: Io, lane: Lane, owner: Owner, sources: SourceRules
+    sock: socket.socket,
+    io: Io,
+    lane: Lane,
+    *,
+    owner: Owner,
+    sources: SourceRules,
+    capture: Capture | None,
 ) -> tuple[Datapath, Lane]:
     config = DatapathConfig(
         interface=lane.interface, tx_socket=lane.tx_socket, sources=sources
     )
     try:
-        return Datapath.open(sock, config, owner=owner), lane
+        return Datapath.open(sock, config, owner=owner, capture=capture), lane
     except DatapathError as error:
         if io is not Io.AUTO or lane.io is not Io.XDP:
             raise
         lane = lanes.Lane(Io.SOCKET, f"AF_XDP was not possible: {error.strerror}")
-        return Datapath.open(sock, DatapathConfig(sources=sources), owner=owner), lane
+        config = DatapathConfig(sources=sources)
+        return Datapath.open(sock, config, owner=owner, capture=capture), lane
 
 
 @contextmanager

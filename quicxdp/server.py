@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aioquic.quic.connection import NetworkAddress
     from aioquic.tls import SessionTicketFetcher, SessionTicketHandler
 
+    from .capture import Capture
     from .engine import Engine
     from .engine_turn import EngineTurn
 
@@ -281,6 +282,7 @@ async def serve(
     engine: EngineKind | str = ENGINE_DEFAULT,
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
+    capture: Capture | None = None,
 ) -> QuicServer:
     """Start a QUIC server; `aioquic.asyncio.serve` with faster lanes.
 
@@ -298,12 +300,13 @@ async def serve(
         engine: see `quicxdp.EngineKind`.
         allow: blocks of addresses that may send to the server; with any, no others may.
         deny: blocks that may not; the most specific block decides.
+        capture: where the packets are written down; see `quicxdp.Capture`.
 
     Raises:
         ConfigError: the options contradict each other.
         DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: engine="native", allow= or deny= is not possible; the message
-            says why.
+        UnavailableError: engine="native", allow=, deny= or capture= is not possible;
+            the message says why.
         OSError: binding failed.
     """
     _, server = await create_datagram_endpoint(
@@ -322,5 +325,6 @@ async def serve(
         dont_fragment=True,
         allow=allow,
         deny=deny,
+        capture=capture,
     )
     return server

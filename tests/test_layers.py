@@ -40,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_native_ext": set(),
     "_native": {"_native_ext", "errors", "config"},
     "addresses": {"_native", "errors"},
-    "datapath": {"_native", "addresses", *BASICS},
+    "private_file": set(),
+    "capture": {"_native", "private_file", *BASICS},
+    "datapath": {"_native", "addresses", "capture", *BASICS},
     "outbox": {"_native", "addresses", *BASICS},
     "waiter": {"datapath", *BASICS},
     "reactor": {
@@ -58,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "device_windows": {"device", *BASICS},
     "lanes": {"device", *BASICS},
     "endpoint": {
-        *("_native", "addresses", "datapath", "lanes", "plain", "transport"),
+        *("_native", "addresses", "capture", "datapath", "lanes", "plain", "transport"),
         *BASICS,
     },
     # The engine in C, and aioquic around it.
@@ -75,22 +77,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aioquic_shim_streams": {"aioquic_shim", "connection", *BASICS},
     "server": {
         *("aioquic_shim", "endpoint", "engine", "engine_choice", "engine_turn"),
-        *("streams", "transport"),
+        *("capture", "streams", "transport"),
         *BASICS,
     },
     "client": {
         *("aioquic_shim", "endpoint", "engine_choice", "engine_turn", "streams"),
-        "transport",
+        *("capture", "transport"),
         *BASICS,
     },
-    "__init__": {"server", "client", "endpoint", *BASICS},
+    "__init__": {"server", "capture", "client", "endpoint", *BASICS},
     "cli": {
         *(
             "__init__",
             "server",
             "client",
+            "capture",
             "lanes",
             "device",
+            "private_file",
             "aioquic_shim",
             "aioquic_shim_streams",
         ),

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages, the virtual environment, the C extension.
 #
-#   tools/setup.sh [net] [clients] [servers] [browser] [clang] [windows]
+#   tools/setup.sh [net] [clients] [servers] [browser] [tshark] [clang] [windows]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
 # of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
-# Chromium; clang: fuzzing; windows: the cross compiler and Wine).  Everything here may be
-# run again and again: what is there is left alone, and a run that finds nothing to do takes
-# about a tenth of a second.
+# Chromium; tshark: reading captures; clang: fuzzing; windows: the cross compiler and Wine).
+# Everything here may be run again and again: what is there is left alone, and a run that
+# finds nothing to do takes about a tenth of a second.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -54,6 +54,7 @@ collect() { # collect KIND... : what of their packages is missing
 		clients) need ngtcp2-client have gtlsclient ;;
 		servers) need ngtcp2-server have gtlsserver ;;
 		browser) need chromium have chromium ;;
+		tshark) need tshark have tshark ;;
 		clang)
 			need clang have clang
 			# clang only recommends it; its name has clang's major version.
@@ -66,7 +67,7 @@ collect() { # collect KIND... : what of their packages is missing
 			need gcc-mingw-w64-x86-64 have x86_64-w64-mingw32-gcc
 			need wine have wine
 			;;
-		*) die "unknown kind of work: $kind (net, clients, servers, browser, clang, windows)" ;;
+		*) die "unknown kind of work: $kind (net, clients, servers, browser, tshark, clang, windows)" ;;
 		esac
 	done
 }

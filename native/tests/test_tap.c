@@ -464,6 +464,36 @@ static void the_socket_lane_shows_datagrams_behind_valid_headers(void)
 	}
 }
 
+/* Readers tell client and server by their addresses, from the first packet on. */
+static void a_source_that_the_kernel_picks_is_known_before_it_sends(void)
+{
+	struct qx_datapath *client = open_at((struct qx_addr){.family = QX_IPV6}, 0);
+
+	open_file_tap((struct qx_tap_config){0});
+	T_EQ(qx_set_tap(client, tap), 0);
+	for (int i = 0; i < 2; i++) {
+		struct qx_datapath *server =
+			open_at(i ? loopback6(1, 0) : loopback4(5, 0), 0);
+		struct qx_path path = path_to(server);
+
+		T_EQ(send_equal(client, &path, 2, 100, 0), 2);
+		qx_close(server);
+	}
+	qx_close(client);
+	qx_tap_close(tap);
+	read_file();
+	for (uint64_t off = 0, n = 0; n < 4; n++) {
+		struct pcap_record r;
+
+		T_CHECK(next_packet(&off, &r));
+		if (n < 2)
+			T_CHECK(memcmp(r.data + 12, (uint8_t[]){127, 0, 0, 1}, 4) == 0);
+		else
+			T_CHECK(r.data[8 + 15] == 1);
+	}
+	close_file();
+}
+
 static const struct t_case cases[] = {
 	{"what goes in comes out in order over many laps",
 	 what_goes_in_comes_out_in_order_over_many_laps},
@@ -480,6 +510,8 @@ static const struct t_case cases[] = {
 	 the_xdp_lane_shows_frames_both_ways_and_why_some_were_refused},
 	{"the socket lane shows datagrams behind valid headers",
 	 the_socket_lane_shows_datagrams_behind_valid_headers},
+	{"a source that the kernel picks is known before it sends",
+	 a_source_that_the_kernel_picks_is_known_before_it_sends},
 };
 
 int main(int argc, char **argv)

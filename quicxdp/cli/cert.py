@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from . import private_file
+from quicxdp import private_file
+
 from .certificate import spki_hash, utc_now
 from .exits import CommandError, ExitCode
 from .help import Formatter

@@ -26,6 +26,7 @@ from .h3_client import H3ClientProtocol
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
 
+    from quicxdp.capture import Capture
     from quicxdp.config import EngineKind, Io
 
 # RFC 8305 section 8: "Connection Attempt Delay", 250 ms recommended.
@@ -42,6 +43,7 @@ class DialOptions:
     family: socket.AddressFamily
     timeout_s: float
     engine: EngineKind = ENGINE_DEFAULT
+    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class _Race:
             io=self._options.io,
             interface=self._options.interface,
             engine=self._options.engine,
+            capture=self._options.capture,
             wait_connected=False,
         )
         protocol = await context.__aenter__()

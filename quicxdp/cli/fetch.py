@@ -13,7 +13,7 @@ from aioquic.h3.connection import H3_ALPN
 from aioquic.quic.configuration import QuicConfiguration
 from cryptography import x509
 
-from . import fetch_options, logs, timing, transfer, url
+from . import capture_file, fetch_options, logs, timing, transfer, url
 from .dial import DialOptions
 from .exits import CommandError, FetchExit, sentence
 from .h3_client import WINDOW_BYTES
@@ -25,6 +25,8 @@ from .signals import first_signal
 if TYPE_CHECKING:
     import argparse
     import signal
+
+    from quicxdp.capture import Capture
 
 _IDLE_TIMEOUT_S = 30.0
 _SIGNALLED = 128  # what a shell adds to the number of the signal that ended a process
@@ -51,15 +53,19 @@ def run(options: argparse.Namespace) -> int:
         byte_range=options.range,
     )
     with ExitStack() as stack:
+        capture = capture_file.create(options)
+        if capture is not None:
+            stack.enter_context(capture)
         fetcher = transfer.Fetcher(
             request=request,
-            configuration=_configuration(options, stack),
+            configuration=_configuration(options, stack, capture),
             dial_options=DialOptions(
                 io=options.io,
                 interface=options.interface,
                 engine=options.engine,
                 family=options.family,
                 timeout_s=options.connect_timeout,
+                capture=capture,
             ),
             reroutes=tuple(options.reroutes),
             timeout_s=options.timeout,
@@ -116,7 +122,9 @@ def _jobs(options: argparse.Namespace) -> list[transfer.Job]:
     return jobs
 
 
-def _configuration(options: argparse.Namespace, stack: ExitStack) -> QuicConfiguration:
+def _configuration(
+    options: argparse.Namespace, stack: ExitStack, capture: Capture | None
+) -> QuicConfiguration:
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=list(H3_ALPN),
@@ -134,13 +142,15 @@ def _configuration(options: argparse.Namespace, stack: ExitStack) -> QuicConfigu
                 f"--cacert {options.cacert}: {sentence(error)}", FetchExit.BAD_CA_FILE
             ) from None
         configuration.load_verify_locations(cafile=str(options.cacert))
+    secrets_log = None
     if options.secrets_log is not None:
-        configuration.secrets_log_file = stack.enter_context(
-            open_secrets_log(options.secrets_log)
-        )
+        secrets_log = stack.enter_context(open_secrets_log(options.secrets_log))
         print(
             f"quicxdp: TLS secrets go to {options.secrets_log}: whoever reads it can "
             f"read this traffic",
             file=sys.stderr,
         )
+    configuration.secrets_log_file = capture_file.secrets_log(
+        secrets_log, capture and capture.secrets_log
+    )
     return configuration

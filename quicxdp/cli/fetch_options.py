@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import logs, url
+from . import capture_file, logs, url
 from .help import Formatter
 from .options import LOOPS, add_engine_option, add_io_options, seconds
 from .request_options import DataOption
@@ -234,3 +234,4 @@ def _add_connection_options(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="write TLS secrets for Wireshark to this new file",
     )
+    capture_file.add_options(group)

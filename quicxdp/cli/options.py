@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LOOPS = ("auto", "asyncio", "uvloop")
 _PORT_MAX = 65535
 _SECONDS_MAX = 1e6
+_MEBIBYTES_MAX = 1 << 20
 
 
 def add_io_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +78,15 @@ def port_number(text: str) -> int:
             f"{text!r} is no port; a port is 0 to {_PORT_MAX}"
         )
     return int(text)
+
+
+def mebibytes(text: str) -> int:
+    """Read a size in MiB for argparse; return it in bytes."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MEBIBYTES_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; give 1 to {_MEBIBYTES_MAX} MiB"
+        )
+    return int(text) << 20
 
 
 def seconds(text: str) -> float:

@@ -19,7 +19,7 @@ import quicxdp
 from quicxdp.errors import ConfigError, QuicxdpError
 from quicxdp.source_rules import SourceRules
 
-from . import banner, logs, startup, stats_file
+from . import banner, capture_file, logs, startup, stats_file
 from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
 from .exits import ExitCode, StartError, sentence
 from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from quicxdp.capture import Capture
     from quicxdp.server import QuicServer
 
     from .certificate import ServerCertificate
@@ -163,6 +164,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="write the counters there as JSON on SIGUSR1 and at the end",
     )
+    capture_file.add_options(parser)
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
@@ -190,6 +192,7 @@ class _Server:
     certificate: ServerCertificate
     configuration: QuicConfiguration
     state: ServerState
+    capture: Capture | None
     endpoints: list[QuicServer] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -209,14 +212,19 @@ class _Server:
             idle_timeout=_IDLE_TIMEOUT_S,
             max_stream_data=STREAM_WINDOW_BYTES,
         )
+        capture = capture_file.create(options)
+        secrets_log = None
+        if capture is not None:
+            stack.callback(capture.close)
         if options.secrets_log is not None:
-            configuration.secrets_log_file = stack.enter_context(
-                open_secrets_log(options.secrets_log)
-            )
+            secrets_log = stack.enter_context(open_secrets_log(options.secrets_log))
             logger.warning(
                 "TLS secrets go to %s: whoever reads it can read all traffic of this run",
                 options.secrets_log,
             )
+        configuration.secrets_log_file = capture_file.secrets_log(
+            secrets_log, capture and capture.secrets_log
+        )
         responder = Responder(
             root, with_listing=options.listing, with_bench=options.bench_endpoint
         )
@@ -225,12 +233,14 @@ class _Server:
             open_files_max=startup.raise_file_limit(),
             server_name=f"quicxdp/{quicxdp.__version__}".encode(),
         )
-        return cls(options, loaded, configuration, state)
+        return cls(options, loaded, configuration, state, capture)
 
     async def serve(self) -> None:
         """Listen, say so, wait for a signal, drain, close."""
         try:
             await self._listen()
+            if self.capture is not None:
+                self.capture.start()
             # First, so that whoever has read the announcement may send signals.
             with self._signals():
                 self._announce()
@@ -264,6 +274,7 @@ class _Server:
                 engine=self.options.engine,
                 allow=self.options.allow,
                 deny=self.options.deny,
+                capture=self.capture,
             )
         except QuicxdpError as error:
             raise StartError(

@@ -49,6 +49,8 @@ def test_every_command_has_help_with_examples_and_exit_statuses(
         ("serve", ".", "--io", "nope"),
         ("serve", ".", "--grace", "nan"),
         ("serve", ".", "--allow", "10.0.0.1/8"),
+        ("serve", ".", "--pcap-max", "0"),
+        ("fetch", "https://h/", "--pcap-secrets"),
         ("serve", ".", "--keyfile", "key.pem"),
         ("fetch",),
         ("fetch", "https://h/", "-w", "%{nope}"),

@@ -36,7 +36,7 @@ struct qx_datapath {
 	struct qx_tap *tap;           /* NULL: nobody wants to see our packets */
 	uint32_t tap_interface;       /* of the socket lane */
 	struct qx_path reserved_path; /* with a tap: from qx_reserve to qx_commit */
-	struct qx_addr heard_at;      /* with a tap: where the last datagram came to */
+	struct qx_path tap_source;    /* with a tap: the source address to a peer */
 
 	enum qx_lane reserved_lane;   /* from qx_reserve to qx_commit */
 	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
@@ -66,9 +66,9 @@ int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cf
 
 /* datapath_tap_received and datapath_tap_sent show the tap what the socket lane has appended
  * to a batch, or taken over; datapath_drop_tap ends the use of it. */
-void datapath_tap_received(struct qx_datapath *dp, const struct qx_batch *batch,
+void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *batch,
 			   uint32_t first);
-void datapath_tap_sent(const struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n);
+void datapath_tap_sent(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n);
 void datapath_drop_tap(struct qx_datapath *dp);
 
 /* datapath_unwatch_port takes the device's descriptors out of the wait set. */

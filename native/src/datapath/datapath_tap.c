@@ -1,6 +1,6 @@
 /* datapath_tap.c: what an endpoint's tap gets to see, and when it ends.  The device shows
  * its frames by itself; a socket has only datagrams, which are shown here. */
-#include <errno.h>
+#include <string.h>
 
 #include "datapath.h"
 
@@ -33,38 +33,43 @@ void datapath_drop_tap(struct qx_datapath *dp)
 	dp->tap = NULL;
 }
 
-void datapath_tap_received(struct qx_datapath *dp, const struct qx_batch *batch,
+void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *batch,
 			   uint32_t first)
 {
 	for (uint32_t i = first; i < batch->datagram_cnt; i++) {
 		const struct qx_datagram *d = &batch->datagrams[i];
-		const struct qx_path *path = &batch->paths[d->path];
 
-		tap_datagram(dp->tap, dp->tap_interface, false, path, d->data, d->len_bytes,
-			     d->ecn);
-		dp->heard_at = path->local;
+		tap_datagram(dp->tap, dp->tap_interface, false, &batch->paths[d->path],
+			     d->data, d->len_bytes, d->ecn);
 	}
 }
 
-/* Which source address the kernel will pick is not known yet, so the one that datagrams came
- * to last stands for it. */
-static struct qx_path complete(const struct qx_datapath *dp, const struct qx_path *path)
+/* The source address that the kernel will pick is part of a record: readers tell the two
+ * sides of a connection by it.  The last answer is kept, since bursts go to one peer. */
+static struct qx_addr source_of(struct qx_datapath *dp, const struct qx_path *path)
 {
-	struct qx_path whole = *path;
+	static const uint8_t any[sizeof(dp->local.ip)];
+	struct qx_path *known = &dp->tap_source;
 
-	if (whole.local.family == QX_UNSPEC)
-		whole.local =
-			dp->heard_at.family == path->peer.family ? dp->heard_at : dp->local;
-	if (whole.local.family != path->peer.family)
-		whole.local = (struct qx_addr){.family = path->peer.family};
-	whole.local.port = dp->local.port;
-	return whole;
+	if (path->local.family != QX_UNSPEC)
+		return path->local;
+	if (memcmp(dp->local.ip, any, sizeof(any)) != 0)
+		return dp->local;
+	if (memcmp(&known->peer, &path->peer, sizeof(known->peer)) != 0) {
+		*known = (struct qx_path){.peer = path->peer};
+		udp_source_for(&path->peer, &known->local);
+	}
+	return known->local;
 }
 
-void datapath_tap_sent(const struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
+void datapath_tap_sent(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
 {
-	struct qx_path path = complete(dp, &dp->reserved_path);
+	struct qx_path path = dp->reserved_path;
 
+	path.local = source_of(dp, &path);
+	if (path.local.family != path.peer.family)
+		path.local = (struct qx_addr){.family = path.peer.family};
+	path.local.port = dp->local.port;
 	for (uint32_t i = 0; i < n; i++)
 		if (slots[i].len_bytes > 0 || slots[i].empty)
 			tap_datagram(dp->tap, dp->tap_interface, true, &path, slots[i].data,

@@ -57,6 +57,10 @@ int udp_reserve(struct qx_udp *u, const struct qx_path *path, uint32_t len_bytes
 int udp_commit(struct qx_udp *u, const struct qx_slot *slots, uint32_t n);
 int udp_flush(struct qx_udp *u);
 
+/* udp_source_for tells from which address the kernel would send to peer, as far as it says
+ * so; out->port is not set.  Four system calls. */
+int udp_source_for(const struct qx_addr *peer, struct qx_addr *out);
+
 /* udp_next_error is qx_next_error for this lane, udp_error_cnt is qx_error_cnt. */
 int udp_next_error(struct qx_udp *u, struct qx_error *out);
 uint32_t udp_error_cnt(const struct qx_udp *u);

@@ -337,6 +337,27 @@ bool udp_is_dual_stack(const struct qx_udp *u)
 	return u->domain == AF_INET6 && !u->v6only && addr_is_wildcard(&u->local);
 }
 
+int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
+{
+	int domain = peer->family == QX_IPV4 ? AF_INET : AF_INET6, err = 0;
+	int fd = socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	struct sockaddr_in6 name;
+	socklen_t len = addr_to_sockaddr(&name, peer, domain);
+
+	if (fd < 0)
+		return -errno;
+	/* Connecting a UDP socket looks the route up and sends nothing. */
+	if (connect(fd, (const struct sockaddr *)&name, len) < 0)
+		err = -errno;
+	len = sizeof(name);
+	if (err == 0 && getsockname(fd, (struct sockaddr *)&name, &len) < 0)
+		err = -errno;
+	if (err == 0 && !addr_from_sockaddr(out, &name, len))
+		err = -EAFNOSUPPORT;
+	close(fd);
+	return err;
+}
+
 int udp_next_error(struct qx_udp *u, struct qx_error *out)
 {
 	return errors_pop(&u->errors, out);
