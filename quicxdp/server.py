@@ -30,6 +30,7 @@ from .streams import use_backpressure
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable
 
     from aioquic.asyncio.protocol import QuicStreamHandler
@@ -283,6 +284,7 @@ async def serve(
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
     capture: Capture | None = None,
+    sock: socket.socket | None = None,
 ) -> QuicServer:
     """Start a QUIC server; `aioquic.asyncio.serve` with faster lanes.
 
@@ -301,6 +303,8 @@ async def serve(
         allow: blocks of addresses that may send to the server; with any, no others may.
         deny: blocks that may not; the most specific block decides.
         capture: where the packets are written down; see `quicxdp.Capture`.
+        sock: a bound UDP socket to use instead of *host* and *port*; closed with the
+            server.
 
     Raises:
         ConfigError: the options contradict each other.
@@ -319,7 +323,8 @@ async def serve(
             stream_handler=stream_handler,
             engine=engine,
         ),
-        local_addr=(host, port),
+        local_addr=None if sock is not None else (host, port),
+        sock=sock,
         io=io,
         interface=interface,
         dont_fragment=True,

@@ -41,11 +41,13 @@ from .signals import first_signal
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from types import ModuleType
 
     from quicxdp.capture import Capture
     from quicxdp.server import QuicServer
 
     from .certificate import ServerCertificate
+    from .privileges import Account
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +66,15 @@ examples:
   quicxdp serve .                                 https://localhost:4433/
   quicxdp serve public --host 192.0.2.1 --port 443 \\
       --certfile fullchain.pem --keyfile privkey.pem
-  sudo quicxdp serve public --host 192.0.2.1 --interface eth1    over AF_XDP
+  sudo quicxdp serve public --host 192.0.2.1 --interface eth1 \\
+      --user www-data                             root only until everything is open
   quicxdp serve --bench-endpoint                  /1000000 answers a million bytes
 
 The first Ctrl-C or SIGTERM sends GOAWAY, lets answers under way finish (--grace), closes
 every connection and ends; the second ends the process at once.
 
 exit status: 0 stopped by a signal; 1 failed while serving; 2 wrong usage; 3 could not
-start (certificate, folder, address, interface)
+start (certificate, folder, address, interface, user)
 """
 
 
@@ -165,6 +168,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write the counters there as JSON on SIGUSR1 and at the end",
     )
     capture_file.add_options(parser)
+    add(
+        "--user",
+        metavar="NAME",
+        help="once everything is open, run as this user, without capabilities and "
+        "without a way to get them back",
+    )
+    add("--group", metavar="NAME", help="run as this group (default: the user's)")
+    add(
+        "--keep-capabilities",
+        action="store_true",
+        help="with --user or --group: keep the capabilities that AF_XDP is opened with",
+    )
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
@@ -172,6 +187,8 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal asks to stop."""
     if options.directory is None and not options.bench_endpoint:
         options.usage_error("name a folder to serve, or --bench-endpoint")
+    if options.keep_capabilities and options.user is None and options.group is None:
+        options.usage_error("--keep-capabilities needs --user or --group")
     try:
         SourceRules.parse(options.allow, options.deny)
     except ConfigError as error:
@@ -193,12 +210,16 @@ class _Server:
     configuration: QuicConfiguration
     state: ServerState
     capture: Capture | None
+    account: Account | None
     endpoints: list[QuicServer] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def prepare(cls, options: argparse.Namespace, stack: ExitStack) -> _Server:
         """Open and check all files, so that what is wrong with them is said first."""
+        account = None
+        if options.user is not None or options.group is not None:
+            account = _privileges().find(options.user, options.group)
         loaded = startup.load_certificate(options)
         root = None
         if options.directory is not None:
@@ -233,12 +254,13 @@ class _Server:
             open_files_max=startup.raise_file_limit(),
             server_name=f"quicxdp/{quicxdp.__version__}".encode(),
         )
-        return cls(options, loaded, configuration, state, capture)
+        return cls(options, loaded, configuration, state, capture, account)
 
     async def serve(self) -> None:
         """Listen, say so, wait for a signal, drain, close."""
         try:
             await self._listen()
+            self._give_up_privileges()
             if self.capture is not None:
                 self.capture.start()
             # First, so that whoever has read the announcement may send signals.
@@ -256,17 +278,20 @@ class _Server:
     async def _listen(self) -> None:
         port = self.options.port
         for host in self.options.host or DEFAULT_HOSTS:
-            for address in await startup.addresses(host):
+            for address in startup.addresses(host):
                 if (endpoint := await self._listen_on(address, port)) is not None:
                     self.endpoints.append(endpoint)
                     # All share one port, also when the kernel has picked it.
                     port = port or _listener(endpoint).port
 
     async def _listen_on(self, host: str, port: int) -> QuicServer | None:
+        sock = None
         try:
+            sock = startup.bind(host, port)
             return await quicxdp.serve(
                 host,
                 port,
+                sock=sock,
                 configuration=self.configuration,
                 create_protocol=functools.partial(H3ServerProtocol, state=self.state),
                 io=self.options.io,
@@ -277,6 +302,8 @@ class _Server:
                 capture=self.capture,
             )
         except QuicxdpError as error:
+            if sock is not None:
+                sock.close()
             raise StartError(
                 f"cannot serve on {host} port {port}: {sentence(error)}"
             ) from error
@@ -293,6 +320,18 @@ class _Server:
             and bool(self.endpoints)
             and ":" in host
             and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        )
+
+    def _give_up_privileges(self) -> None:
+        if self.account is None:
+            return
+        _privileges().give_up(
+            self.account, keep_capabilities=self.options.keep_capabilities
+        )
+        logger.info(
+            "running as %s from here on, %s capabilities",
+            self.account.text,
+            "with AF_XDP's" if self.options.keep_capabilities else "without",
         )
 
     def _announce(self) -> None:
@@ -350,6 +389,12 @@ class _Server:
             logger.warning("%d connections cut off after %g s", busy, self.options.grace)
         for connection in tuple(connections):
             connection.close(ErrorCode.H3_NO_ERROR, "the server is stopping")
+
+
+def _privileges() -> ModuleType:
+    from . import privileges  # noqa: PLC0415  (no such thing on Windows)
+
+    return privileges
 
 
 def _listener(endpoint: QuicServer) -> banner.Listener:

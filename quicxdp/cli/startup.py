@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -105,15 +104,17 @@ def bind_failure(host: str, port: int, error: OSError) -> str:
     return f"cannot serve on {where}: {detail}"
 
 
-async def addresses(host: str) -> list[str]:
+def addresses(host: str) -> list[str]:
     """Return all addresses of a --host, which may be a name.
+
+    Waits for the resolver: a loop would ask it in a thread, and as long as privileges may
+    be given up there must be none.
 
     Raises:
         StartError: it has none.
     """
-    loop = asyncio.get_running_loop()
     try:
-        infos = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
         raise StartError(
             f"--host {host} is neither an address nor a name: {sentence(error)}"
@@ -124,3 +125,21 @@ async def addresses(host: str) -> list[str]:
         str(info[4][0]).partition("%")[0] + (f"%{zone}" if zone else "") for info in infos
     ]
     return list(dict.fromkeys(found))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a UDP socket bound to one address.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+    )[0]
+    sock = socket.socket(family, kind)
+    try:
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
