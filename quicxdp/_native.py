@@ -93,6 +93,7 @@ class Lib(Protocol):
     def qx_forked(self) -> None: ...
     def qx_drop_name(self, reason: int, /) -> CData: ...
     def qx_frame_state_name(self, state: int, /) -> CData: ...
+    def qx_ring_name(self, ring: int, /) -> CData: ...
 
 
 def _load() -> tuple[Any, Lib | None, str]:
@@ -311,6 +312,11 @@ def drop_names() -> tuple[str, ...]:
 def frame_state_names() -> tuple[str, ...]:
     """Return the names of enum qx_frame_state, in order."""
     return _names("qx_frame_state_name")
+
+
+def ring_names() -> tuple[str, ...]:
+    """Return the names of enum qx_ring_kind, in order."""
+    return _names("qx_ring_name")
 
 
 def read_stats(dp: CData) -> dict[str, Any]:

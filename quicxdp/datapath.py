@@ -277,15 +277,17 @@ class Datapath:
         self._owner.check(WHAT)
         return unpack_addr(self.family, _native.local(self._alive())) or ()
 
-    def stats(self, *, backlog_dropped: int = 0) -> Stats:
-        """Return the counters; two system calls per XDP queue."""
+    def stats(self, *, backlog_dropped: int = 0, lanes_lost: int = 0) -> Stats:
+        """Return the counters; one system call, and two per XDP queue."""
         self._owner.check(WHAT)
         return stats.from_native(
             _native.read_stats(self._alive()),
             lane_names=_native.LANE_NAMES,
             drop_names=_native.drop_names(),
             frame_state_names=_native.frame_state_names(),
+            ring_names=_native.ring_names(),
             backlog_dropped=backlog_dropped,
+            lanes_lost=lanes_lost,
         )
 
     def census(self) -> dict[str, int]:

@@ -121,7 +121,7 @@ class PlainTransport(asyncio.DatagramTransport):
             tx_packets=self.tx_packets,
             tx_bytes=self.tx_bytes,
         )
-        return Stats(lanes={"asyncio": lane}, drops={}, frames={})
+        return Stats(lanes={"asyncio": lane}, drops={}, frames={}, rings={})
 
 
 class PlainProtocol(asyncio.DatagramProtocol):

@@ -26,15 +26,22 @@ class LaneStats:
 class Stats:
     """struct qx_stats, plus what Python counts.
 
-    The fields from rx_ring_produced on belong to the device: endpoints that share an
-    interface report the same sums there.
+    The fields from fill_wakeups on, frames and rings belong to the device: endpoints that
+    share an interface report the same sums there.  docs/statistics.md explains each.
     """
 
     lanes: Mapping[str, LaneStats]  # "socket", "xdp", "asyncio"
     drops: Mapping[str, int]  # by reason; see enum qx_drop
     frames: Mapping[str, int]  # the census, by place; sums to frame_cnt
-    errors_lost: int = 0
+    rings: Mapping[str, int]  # how much stands in the rings, summed over queues
+    errors_lost: int = 0  # errors that nobody took before newer ones came
     backlog_dropped: int = 0  # datagrams beyond SendLimits.backlog_bytes
+    lanes_lost: int = 0  # times that an interface went and the socket went on alone
+    turns: int = 0  # how often the endpoint woke up or looked
+    turns_empty: int = 0  # of those, how many found nothing
+    kernel_socket_dropped: int = 0  # by the kernel, its socket's buffer being full
+    fill_wakeups: int = 0  # of the kernel, for an empty fill ring
+    tx_wakeups: int = 0  # of the kernel, to send
     rx_ring_produced: int = 0
     completion_ring_produced: int = 0
     kernel_rx_dropped: int = 0
@@ -65,7 +72,9 @@ def from_native(
     lane_names: Sequence[str],
     drop_names: Sequence[str],
     frame_state_names: Sequence[str],
+    ring_names: Sequence[str],
     backlog_dropped: int,
+    lanes_lost: int,
 ) -> Stats:
     """Make `Stats` of what `_native.read_stats` returned."""
     rest = dict(values)
@@ -73,10 +82,13 @@ def from_native(
     drops = dict(zip(drop_names, rest.pop("drop"), strict=True))
     drops.pop("none", None)
     frames = dict(zip(frame_state_names, rest.pop("frames"), strict=True))
+    rings = dict(zip(ring_names, rest.pop("rings"), strict=True))
     return Stats(
         lanes=MappingProxyType(dict(zip(lane_names, lanes, strict=True))),
         drops=MappingProxyType(drops),
         frames=MappingProxyType(frames),
+        rings=MappingProxyType(rings),
         backlog_dropped=backlog_dropped,
+        lanes_lost=lanes_lost,
         **rest,
     )

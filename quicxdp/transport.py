@@ -86,6 +86,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._finished = False  # connection_lost is on its way, or was
         self._late_cnt = 0  # datagrams sent after close()
         self._paused = False
+        self._lanes_lost = 0
         self._rx: list[tuple[bytes, PeerAddress]] = []
         self._reactor = Reactor(loop, datapath, self, limits, spin_ns=spin_us * 1000)
         self._turn: EngineTurn | None = None
@@ -224,7 +225,15 @@ class DatagramTransport(asyncio.DatagramTransport):
     def datapath_failed(self, exc: DatapathError) -> None:
         """Pass on that a whole receive or send failed."""
         self._error_received(exc)
-        if exc.errno != errno.ENETDOWN and not self._finished:
+        if exc.errno == errno.ENETDOWN:
+            self._lanes_lost += 1
+            logger.warning(
+                "%s is gone: %s goes on over the kernel's socket; if it comes back, "
+                "AF_XDP takes a new endpoint, with the privileges that this one had",
+                self._extra["quicxdp"].interface,
+                self._extra["sockname"][:2],
+            )
+        elif not self._finished:
             # Only the loss of the interface leaves something that works: the socket.
             self._closing = True
             self._rx.clear()
@@ -373,7 +382,9 @@ class DatagramTransport(asyncio.DatagramTransport):
         return f"<{type(self).__name__} {state} sockname={self._extra['sockname']}>"
 
     def _stats(self) -> Stats:
-        return self._live().stats(backlog_dropped=self._outbox.dropped_cnt)
+        return self._live().stats(
+            backlog_dropped=self._outbox.dropped_cnt, lanes_lost=self._lanes_lost
+        )
 
     def _live(self) -> Datapath:
         if self._datapath is None:

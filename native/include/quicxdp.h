@@ -68,6 +68,15 @@ enum qx_frame_state {
 	QX_FRAME_STATE_CNT = 5
 };
 
+/* The rings of an XDP queue; their fill in the statistics is summed over the queues. */
+enum qx_ring_kind {
+	QX_RING_FILL = 0,       /* frames that the kernel may receive into */
+	QX_RING_RX = 1,         /* received, not taken yet */
+	QX_RING_TX = 2,         /* to be sent, not taken by the kernel yet */
+	QX_RING_COMPLETION = 3, /* sent, not taken back yet */
+	QX_RING_KIND_CNT = 4
+};
+
 /* Why a datagram was not delivered or not sent.  The first group are the verdicts of the
  * wire parser, in the order in which it looks; the second are policy; the third are ours. */
 enum qx_drop {
@@ -210,14 +219,19 @@ struct qx_lane_stats {
 
 /* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets.  The XDP
  * lane's system calls, drops that concern no endpoint in particular, and all from
- * rx_ring_produced on are the device's: with several endpoints on one interface, each
+ * fill_wakeups on are the device's: with several endpoints on one interface, each
  * reports the same sums there. */
 struct qx_stats {
 	struct qx_lane_stats lane[QX_LANE_CNT];
 	uint64_t drop[QX_DROP_CNT]; /* by enum qx_drop */
 	uint64_t errors_lost;       /* qx_error entries overwritten before they were read */
+	uint64_t turns;             /* qx_recv calls: how often somebody woke up or looked */
+	uint64_t turns_empty;       /* of those, how many found nothing */
+	uint64_t kernel_socket_dropped; /* by the kernel, its socket's buffer being full */
 
-	uint64_t rx_ring_produced;         /* sum of the RX rings' producer indices */
+	uint64_t fill_wakeups;     /* of the kernel, for an empty fill ring */
+	uint64_t tx_wakeups;       /* of the kernel, to send; each may be many calls */
+	uint64_t rx_ring_produced; /* sum of the RX rings' producer indices */
 	uint64_t completion_ring_produced; /* sum of the completion rings' */
 	uint64_t kernel_rx_dropped;        /* struct xdp_statistics, summed over queues */
 	uint64_t kernel_rx_invalid_descs;
@@ -228,6 +242,7 @@ struct qx_stats {
 
 	uint32_t frame_cnt;                  /* gauge */
 	uint32_t frames[QX_FRAME_STATE_CNT]; /* gauge: the census; sums to frame_cnt */
+	uint32_t rings[QX_RING_KIND_CNT];    /* gauge: what stands in the rings */
 	uint32_t queue_cnt;                  /* gauge: RX queues polled */
 	uint32_t zerocopy;                   /* gauge: 1 if XDP_OPTIONS says so */
 };
@@ -323,7 +338,7 @@ void qx_local(const struct qx_datapath *dp, struct qx_addr *out);
  * can slice it by off_bytes.  Returns its length, 0 if dp does not have that lane. */
 size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base);
 
-/* qx_get_stats fills *out; two system calls per XDP queue. */
+/* qx_get_stats fills *out; one system call, and two per XDP queue. */
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out);
 
 /* qx_forked tells every datapath of this process that it now runs in a forked child: from
@@ -335,6 +350,7 @@ void qx_forked(void);
  * NULL past the last one. */
 const char *qx_drop_name(uint32_t reason);
 const char *qx_frame_state_name(uint32_t state);
+const char *qx_ring_name(uint32_t ring);
 
 /* ---- The tap: what travels over the lanes, into a pcapng file ----
  *

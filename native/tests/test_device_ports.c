@@ -323,7 +323,31 @@ static void a_forked_child_keeps_its_hands_off(void)
 	T_EQ(hand.memory[0][0].producer, producer);
 }
 
+/* Who looks for the reason of a stall sees on which side the frames are. */
+static void statistics_tell_what_stands_in_the_rings(void)
+{
+	struct qx_port *port = fresh_port();
+	struct frame f = datagram(v4(9, 1000), v4(1, 443), 100);
+	struct qx_stats s = {0};
+
+	T_CHECK(hand_arrive(0, &f) && hand_arrive(1, &f) && hand_arrive(1, &f));
+	T_EQ(port_stats(port, &s), 0);
+	T_EQ(s.rings[QX_RING_FILL], HAND_QUEUES * HAND_RX - 3);
+	T_EQ(s.rings[QX_RING_RX], 3);
+	T_EQ(s.rings[QX_RING_TX] + s.rings[QX_RING_COMPLETION], 0);
+	T_EQ(s.tx_wakeups, 0);
+	T_EQ(receive(port), 3);
+	done(port);
+	s = (struct qx_stats){0};
+	T_EQ(port_stats(port, &s), 0);
+	T_EQ(s.rings[QX_RING_FILL], HAND_QUEUES * HAND_RX);
+	T_EQ(s.rings[QX_RING_RX], 0);
+	finish(port, NULL);
+}
+
 static const struct t_case cases[] = {
+	{"statistics tell what stands in the rings",
+	 statistics_tell_what_stands_in_the_rings},
 	{"each port gets its own, whoever polls", each_port_gets_its_own_whoever_polls},
 	{"an inbox keeps the order", an_inbox_keeps_the_order},
 	{"an endpoint that does not read harms only itself",

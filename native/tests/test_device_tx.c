@@ -533,6 +533,7 @@ static void statistics_tell_ports_apart(void)
 	T_EQ(s.lane[QX_LANE_XDP].rx_bytes, 10);
 	T_EQ(s.lane[QX_LANE_XDP].tx_packets, 0);
 	T_EQ(s.lane[QX_LANE_XDP].tx_syscalls, 1);
+	T_EQ(s.tx_wakeups, 1);
 	T_EQ(s.queue_cnt, HAND_QUEUES);
 	T_EQ(s.frame_cnt, HAND_QUEUES * HAND_RX + HAND_TX);
 	memset(&s, 0, sizeof(s));

@@ -320,7 +320,8 @@ static void sending_and_receiving_allocate_nothing(void)
 			;
 	}
 	T_EQ(got, 50 * 90);
-	T_EQ(faults_calls, 0);
+	/* The statistics ask the socket what it has dropped, and nothing else is called. */
+	T_EQ(faults_calls, 50);
 	qx_close(a);
 	qx_close(b);
 }

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from quicxdp.stats import Stats
 
 # Fields of Stats that each listener counts for itself; the rest is the interface's.
-_OWN_SUMS = ("errors_lost", "backlog_dropped")
+_OWN_SUMS = (
+    *("errors_lost", "backlog_dropped", "lanes_lost"),
+    *("turns", "turns_empty", "kernel_socket_dropped"),
+)
 
 
 def _add(into: dict[str, int], more: dict[str, int]) -> None:
@@ -40,7 +43,7 @@ def _device_part(stats: Stats) -> dict[str, Any]:
     own = {"lanes", "drops", *_OWN_SUMS}
     names = [field.name for field in dataclasses.fields(stats) if field.name not in own]
     part = {name: getattr(stats, name) for name in names}
-    return {**part, "frames": dict(stats.frames)}
+    return {**part, "frames": dict(stats.frames), "rings": dict(stats.rings)}
 
 
 def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str, Any]:

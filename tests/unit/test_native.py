@@ -87,6 +87,7 @@ def test_names_come_from_c_and_are_complete() -> None:
     """Metrics use them; a new reason to drop must not be nameless."""
     assert len(_native.drop_names()) == constant("QX_DROP_CNT")
     assert _native.frame_state_names() == ("free", "fill", "lent", "tx", "built")
+    assert _native.ring_names() == ("fill", "rx", "tx", "completion")
 
 
 def test_the_statistics_of_python_have_cs_fields_and_order() -> None:
@@ -94,6 +95,7 @@ def test_the_statistics_of_python_have_cs_fields_and_order() -> None:
     ours = {"lanes": "lane", "drops": "drop"}
     names = [ours.get(name, name) for name in Stats.__dataclass_fields__]
     names.remove("backlog_dropped")
+    names.remove("lanes_lost")
 
     assert set(names) == {name for name, _ in ffi.typeof("struct qx_stats").fields}
     assert list(LaneStats.__dataclass_fields__) == [

@@ -238,7 +238,7 @@ def test_a_failing_timer_is_reported_and_the_others_fire(run: Run) -> None:
 
 
 def test_a_receive_that_fails_is_an_error_and_not_the_end(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The interface goes away: the socket lane goes on."""
 
@@ -255,6 +255,9 @@ def test_a_receive_that_fails_is_an_error_and_not_the_end(
         client.transport.sendto(b"x")
         await server.until(lambda: bool(server.got) and bool(server.errors))
         assert server.errors[0].errno == errno.ENETDOWN
+        stats = server.transport.get_extra_info("quicxdp").stats()
+        assert stats.lanes_lost == 1
+        assert caplog.text.count("goes on over the kernel's socket") == 1
         await client.close()
         await server.close()
 

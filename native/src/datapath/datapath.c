@@ -308,5 +308,7 @@ int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
 		out->drop[i] += dp->drop[i];
 	out->errors_lost += dp->errors.lost;
+	out->turns = dp->turns;
+	out->turns_empty = dp->turns_empty;
 	return err;
 }

@@ -42,6 +42,7 @@ struct qx_datapath {
 	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
 	bool want_write[QX_LANE_CNT]; /* as the wait set has it */
 
+	uint64_t turns, turns_empty; /* as in qx_stats */
 	uint64_t drop[QX_DROP_CNT];
 	struct qx_errors errors;
 };

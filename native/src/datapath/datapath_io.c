@@ -103,6 +103,7 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 	if (dp->lent)
 		return -EBUSY;
 	batch->datagram_cnt = batch->path_cnt = 0;
+	dp->turns++;
 	wait_clear(dp->wait, now_ns);
 	if (dp->tap && dp->simulated)
 		tap_set_virtual_now(dp->tap, now_ns);
@@ -120,6 +121,7 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 	dp->rings_were_busy = batch->datagram_cnt > before;
 	if (batch->datagram_cnt == 0 && socket_is_due(dp, true, now_ns))
 		recv_socket(dp, batch, now_ns);
+	dp->turns_empty += batch->datagram_cnt == 0;
 	if (batch->datagram_cnt == 0 && dp->deferred_error < 0) {
 		err = dp->deferred_error;
 		dp->deferred_error = 0;

@@ -239,6 +239,14 @@ void device_drop_tap(struct qx_device *dev)
 		dev->tap = NULL;
 }
 
+static void add_fills(const struct qx_queue *q, uint32_t rings[QX_RING_KIND_CNT])
+{
+	rings[QX_RING_FILL] += ring_pending(&q->fill);
+	rings[QX_RING_RX] += ring_pending(&q->rx);
+	rings[QX_RING_TX] += ring_pending(&q->tx);
+	rings[QX_RING_COMPLETION] += ring_pending(&q->completion);
+}
+
 int port_stats(struct qx_port *port, struct qx_stats *out)
 {
 	struct qx_device *dev = port->dev;
@@ -253,12 +261,15 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
 		out->drop[i] += dev->drop[i] + port->drop[i];
 
+	out->fill_wakeups = dev->fill_wakeups;
+	out->tx_wakeups = dev->tx_wakeups;
 	out->rx_ring_produced = 0;
 	out->completion_ring_produced = 0;
 	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++) {
 		device_extend_totals(dev, i);
 		out->rx_ring_produced += dev->totals[i].rx_produced;
 		out->completion_ring_produced += dev->totals[i].completion_produced;
+		add_fills(&dev->nic->queues[i], out->rings);
 	}
 	out->queue_cnt = dev->nic->queue_cnt;
 	out->frame_cnt = dev->nic->umem.frame_cnt;

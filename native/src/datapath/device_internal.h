@@ -103,6 +103,7 @@ struct qx_device {
 	struct frame_note *notes;
 	struct fill_owed owed[QX_QUEUE_MAX];
 	struct queue_totals totals[QX_QUEUE_MAX];
+	uint64_t fill_wakeups, tx_wakeups; /* as in qx_stats */
 	uint64_t drop[QX_DROP_CNT];
 };
 

@@ -70,8 +70,10 @@ void device_publish_fill(struct qx_device *dev, uint32_t queue)
 	if (ring_unpublished(fill) == 0 && owed->cnt == 0)
 		return;
 	ring_publish(fill);
-	if (!dev->gone && fill->flags && ring_needs_wakeup(fill) &&
-	    dev->nic->ops->wake(dev->nic, queue) == -ENXIO)
+	if (dev->gone || !fill->flags || !ring_needs_wakeup(fill))
+		return;
+	dev->fill_wakeups++;
+	if (dev->nic->ops->wake(dev->nic, queue) == -ENXIO)
 		device_gone(dev);
 }
 

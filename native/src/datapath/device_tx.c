@@ -245,6 +245,7 @@ static int kick_queue(struct qx_device *dev, uint32_t queue)
 		int err = dev->nic->ops->kick(dev->nic, queue);
 		uint32_t left;
 
+		dev->tx_wakeups++;
 		dev->link_down = err == -ENETDOWN;
 		if (err == -ENETDOWN) {
 			/* The frames are the kernel's to keep; others take the socket. */

@@ -30,6 +30,13 @@ static const char *const frame_state_names[QX_FRAME_STATE_CNT] = {
 	[QX_FRAME_TX] = "tx",     [QX_FRAME_BUILT] = "built",
 };
 
+static const char *const ring_names[QX_RING_KIND_CNT] = {
+	[QX_RING_FILL] = "fill",
+	[QX_RING_RX] = "rx",
+	[QX_RING_TX] = "tx",
+	[QX_RING_COMPLETION] = "completion",
+};
+
 const char *qx_drop_name(uint32_t reason)
 {
 	return reason < QX_DROP_CNT ? drop_names[reason] : NULL;
@@ -38,4 +45,9 @@ const char *qx_drop_name(uint32_t reason)
 const char *qx_frame_state_name(uint32_t state)
 {
 	return state < QX_FRAME_STATE_CNT ? frame_state_names[state] : NULL;
+}
+
+const char *qx_ring_name(uint32_t ring)
+{
+	return ring < QX_RING_KIND_CNT ? ring_names[ring] : NULL;
 }

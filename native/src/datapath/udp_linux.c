@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -370,6 +371,12 @@ uint32_t udp_error_cnt(const struct qx_udp *u)
 
 void udp_stats(const struct qx_udp *u, struct qx_stats *out)
 {
+	uint32_t meminfo[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(meminfo);
+
+	/* Refused by kernels before 4.12: then nobody knows. */
+	if (getsockopt(u->fd, SOL_SOCKET, SO_MEMINFO, meminfo, &len) == 0)
+		out->kernel_socket_dropped = meminfo[SK_MEMINFO_DROPS];
 	out->lane[QX_LANE_SOCKET] = u->stats;
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
 		out->drop[i] += u->drop[i];
