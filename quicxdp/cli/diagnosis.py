@@ -17,21 +17,21 @@ from quicxdp.config import Io
 from quicxdp.device import Device, DeviceKind
 from quicxdp.lanes import Lane
 
-from . import host_facts, netlink_links
+from . import ethtool, host_facts, measure, netlink_links, remedies
 from .exits import CommandError
 from .netlink_links import Link, XdpFeatures, XdpMode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .host_facts import Host
+    from .remedies import Remedy
 
 SCHEMA = 1
 
 # native/src/datapath/afxdp_sizes.c: one queue, 256 frames each way of 2048 bytes.
 _FRAMES_BYTES_MIN = 1 << 20
 _FRAMES_BYTES_GOOD = 32 << 20
-# A frame is a page, less headroom and what the kernel puts behind; above, drivers refuse
-# native XDP or the packets do not fit a buffer of ours.
-_MTU_BYTES_MAX = 3498
 
 _FIREWALL = (
     "Packets that AF_XDP takes pass no firewall: nftables, iptables, conntrack and "
@@ -43,14 +43,6 @@ _NO_ZERO_COPY = (
 _VIRTIO = (
     "the virtual machine's host has offloads on that native XDP needs off, and offers "
     "no way to turn them off"
-)
-_NIC_COST = (
-    "attaching may reset the link for a moment and turns off large receive offload for "
-    "all traffic of the interface"
-)
-_SOFTWARE_COST = (
-    "attaching turns off the segmentation offloads of the other end: TCP that passes "
-    "through becomes several times slower"
 )
 
 
@@ -71,6 +63,10 @@ class Interface:
     driver: str
     rx_queue_cnt: int
     native_xdp: NativeXdp
+    zero_copy: NativeXdp
+    offloads: dict[str, bool] | None
+    attach_costs: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
     blockers: tuple[str, ...]
     notes: tuple[str, ...]
     choice: Lane
@@ -100,6 +96,14 @@ class Interface:
             "tx_queue_cnt": link.tx_queue_cnt,
             "attached": attached,
             "native_xdp": self.native_xdp.value,
+            "modes": {
+                "zero_copy": self.zero_copy.value,
+                "native": self.native_xdp.value,
+                "generic": "yes",
+            },
+            "offloads": self.offloads,
+            "attach_costs": list(self.attach_costs),
+            "commands": _commands(self.remedies),
             "zero_copy_offered": (
                 None if features is None else bool(features & XdpFeatures.XSK_ZEROCOPY)
             ),
@@ -128,6 +132,8 @@ class Diagnosis:
     choice: Lane
     interfaces: tuple[Interface, ...]
     advice: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
+    measured: measure.Measured | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that --json prints; `quicxdp doctor --help` explains it."""
@@ -148,10 +154,13 @@ class Diagnosis:
                 "capabilities": sorted(c.name for c in host.capabilities),
                 "missing_capabilities": [c.name for c in host.missing],
                 "memlock_bytes": host.memlock_bytes,
+                "firewalls": list(host.firewalls),
             },
             "choice": {"io": self.choice.io.value, "reason": self.choice.reason},
             "interfaces": [item.as_json() for item in self.interfaces],
             "advice": list(self.advice),
+            "commands": _commands(self.remedies),
+            "measured": self.measured and self.measured.as_json(),
         }
 
     def as_text(self) -> list[str]:
@@ -182,15 +191,28 @@ class Diagnosis:
                 + f", {'up' if link.is_up else 'down'}, MTU {link.mtu_bytes}, "
                 f"{item.rx_queue_cnt} RX queues",
                 f"  lane {item.choice.io.value}: {item.choice.reason}",
-                f"  native XDP: {item.native_xdp.value}"
+                f"  native XDP: {item.native_xdp.value}; "
+                f"zero-copy: {item.zero_copy.value}"
                 + (f"; {item.attached_text}" if item.attached_text else ""),
-                *(f"  - {text}" for text in (*item.blockers, *item.notes)),
             ]
+            if item.offloads is not None:
+                on = ", ".join(name for name, is_on in item.offloads.items() if is_on)
+                lines.append(f"  - offloads on: {on or 'none'}")
+            remarks = (*item.blockers, *item.notes, *item.attach_costs)
+            lines += [f"  - {text}" for text in remarks]
+            lines += _command_lines(item.remedies, "  ")
+        lines.append("")
+        lines += _command_lines(self.remedies, "")
+        if self.measured is not None:
+            lines += _measured(self.measured)
         return lines
 
 
 def diagnose(
-    interface: str | None, probed: Lane, versions: dict[str, str | None]
+    interface: str | None,
+    probed: Lane,
+    versions: dict[str, str | None],
+    measured: measure.Measured | None,
 ) -> Diagnosis:
     """Look at the machine and at *interface*, or at all of them.
 
@@ -216,7 +238,8 @@ def diagnose(
             devices.inspect(link.name),
             host,
             unavailable=unavailable,
-            rx_queue_cnt=host_facts.rx_queue_cnt(link.name),
+            rx_queue_cnt=ethtool.rx_queue_cnt(link.name),
+            offloads=ethtool.offloads(link.name),
             virtio_forbids=host_facts.virtio_forbids_xdp(link.name, link.index),
         )
         for link in links
@@ -229,6 +252,8 @@ def diagnose(
         choice=probed,
         interfaces=interfaces,
         advice=tuple(_advice(host, unavailable, interfaces)),
+        remedies=tuple(remedies.for_host(host)),
+        measured=measured,
     )
 
 
@@ -240,6 +265,7 @@ def judge(
     unavailable: str,
     rx_queue_cnt: int | None,
     virtio_forbids: bool,
+    offloads: dict[str, bool] | None = None,
 ) -> Interface:
     """Say what io="auto" would do with one interface."""
     native, blockers = _native(link, device, virtio_forbids=virtio_forbids)
@@ -254,20 +280,37 @@ def judge(
     lockable = host.lockable_bytes
     if lockable is not None and lockable < _FRAMES_BYTES_MIN:
         blockers.append(f"only {lockable} bytes may be locked; frames need 1 MiB")
-    if link.mtu_bytes > _MTU_BYTES_MAX and device.kind is not DeviceKind.LOOPBACK:
-        blockers.append(f"an MTU above {_MTU_BYTES_MAX} is more than native XDP takes")
+    mtu_bytes_max = remedies.MTU_BYTES_MAX
+    if link.mtu_bytes > mtu_bytes_max and device.kind is not DeviceKind.LOOPBACK:
+        blockers.append(f"an MTU above {mtu_bytes_max} is more than native XDP takes")
     wish = _wish(device, unavailable)
     choice = wish
     if wish.io is Io.XDP and blockers:
         choice = Lane(Io.SOCKET, f"AF_XDP would not be possible: {blockers[0]}")
+    queue_cnt = rx_queue_cnt or link.rx_queue_cnt
+    is_possible = native is not NativeXdp.NO
     return Interface(
         link=link,
         kind=device.kind.value,
         driver=device.driver,
-        rx_queue_cnt=rx_queue_cnt or link.rx_queue_cnt,
+        rx_queue_cnt=queue_cnt,
         native_xdp=native,
+        zero_copy=_zero_copy(link, native),
+        offloads=offloads,
+        attach_costs=tuple(
+            remedies.attach_costs(device, offloads) if is_possible else ()
+        ),
+        remedies=tuple(
+            remedies.for_interface(
+                link,
+                device,
+                queue_cnt,
+                may_attach=is_possible and not unavailable,
+                virtio_forbids=virtio_forbids and device.driver == "virtio_net",
+            )
+        ),
         blockers=tuple(blockers),
-        notes=tuple(_notes(link, device, native)),
+        notes=tuple(_notes(link)),
         choice=choice,
     )
 
@@ -297,10 +340,16 @@ def _native(
     return NativeXdp.PERHAPS, []
 
 
-def _notes(link: Link, device: Device, native: NativeXdp) -> list[str]:
+def _zero_copy(link: Link, native: NativeXdp) -> NativeXdp:
+    """Only binding a socket would tell; a driver that does not offer it has none."""
+    if native is NativeXdp.NO or link.xdp_features is None:
+        return native
+    offered = link.xdp_features & XdpFeatures.XSK_ZEROCOPY
+    return NativeXdp.PERHAPS if offered else NativeXdp.NO
+
+
+def _notes(link: Link) -> list[str]:
     notes = []
-    if native is not NativeXdp.NO:
-        notes.append(_NIC_COST if device.kind is DeviceKind.NIC else _SOFTWARE_COST)
     features = link.xdp_features
     if features is not None and features & XdpFeatures.XSK_ZEROCOPY:
         notes.append(_NO_ZERO_COPY)
@@ -309,27 +358,29 @@ def _notes(link: Link, device: Device, native: NativeXdp) -> list[str]:
 
 def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> list[str]:
     advice = [_FIREWALL]
+    if host.firewalls:
+        advice.append(
+            f"Loaded here: {', '.join(host.firewalls)}.  Rules for a port that AF_XDP "
+            f"serves belong into --allow and --deny."
+        )
     if unavailable:
         advice.append(
             "Without the C extension datagrams go one by one: install a C compiler and "
             "build quicxdp again."
         )
-    if host.missing:
-        advice.append(
-            "AF_XDP without root: setpriv --inh-caps=+net_raw,+net_admin,+bpf "
-            "--ambient-caps=+net_raw,+net_admin,+bpf COMMAND, or AmbientCapabilities="
-            "CAP_NET_RAW CAP_NET_ADMIN CAP_BPF in a systemd unit."
-        )
     lockable = host.lockable_bytes
     if lockable is not None and lockable < _FRAMES_BYTES_GOOD:
         advice.append(
             "Without CAP_IPC_LOCK the limit on locked memory makes AF_XDP's buffers "
-            "smaller; LimitMEMLOCK=64M in a systemd unit, or CAP_IPC_LOCK, gives them "
-            "their size."
+            "smaller."
         )
     if any(item.choice.io is Io.XDP for item in interfaces):
         advice.append("Name the interface to use AF_XDP: quicxdp serve --interface NAME.")
     return advice
+
+
+def _commands(found: tuple[Remedy, ...]) -> list[dict[str, str]]:
+    return [{"purpose": item.purpose, "command": item.command} for item in found]
 
 
 def _mode(mode: XdpMode) -> str:
@@ -349,3 +400,27 @@ def _size(size_bytes: int | None) -> str:
             return f"{value:.4g} {unit}"
         value /= 1024
     return f"{value:.4g} GiB"
+
+
+def _command_lines(found: Iterable[Remedy], indent: str) -> list[str]:
+    """Commands stay in one piece, to be copied."""
+    lines = []
+    for item in found:
+        lines += [f"{indent}to {item.purpose}:", f"{indent}    {item.command}"]
+    return lines
+
+
+def _measured(found: measure.Measured) -> list[str]:
+    return [
+        "",
+        "measured here, 1200-byte datagrams between two endpoints of one process:",
+        *(
+            f"  {lane.lane:7} over {lane.over:8} "
+            f"round trip {lane.round_trip_us:6.1f} us, "
+            f"{lane.datagrams_per_s:8.0f} datagrams/s, "
+            f"{lane.cpu_ns_per_datagram:6.0f} ns of CPU each"
+            for lane in found.lanes
+        ),
+        *(f"  {what} was left out: {why}" for what, why in found.left_out.items()),
+        "",
+    ]

@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import sys
 import textwrap
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import quicxdp
@@ -24,30 +23,20 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Tell which lane quicxdp would choose on this machine, and why; what each interface could
-do; and what stands in the way of AF_XDP.  Nothing is attached or changed.
+do; what stands in the way of AF_XDP, what attaching would cost, and the commands that
+change it.  Nothing is attached or changed.
 """
 _EPILOG = """\
 examples:
   quicxdp doctor                       this machine and all its interfaces
   sudo quicxdp doctor --interface eth0
+  quicxdp doctor --measure             what a datagram costs here, 3 seconds
   quicxdp doctor --json | python3 -m json.tool
 
---json prints one object, "schema": 1, with
-  versions      quicxdp, python, aioquic, uvloop (null: not installed)
-  native        {works, reason}: the C extension
-  host          kernel, machine, cpu_cnt, udp_gso, udp_gro; on Linux ipv6,
-                rmem_max_bytes, wmem_max_bytes, capabilities, missing_capabilities,
-                memlock_bytes (null: no limit); on Windows udp_ecn, administrator,
-                xdp_driver (null: not installed, or {running, version})
-  choice        {io, reason}: with no --interface given to serve or fetch
-  interfaces    a list of {name, kind, driver, is_up, mtu_bytes, rx_queue_cnt,
-                tx_queue_cnt, attached: null or {mode, program_id}, native_xdp: "no",
-                "perhaps" or "unknown", zero_copy_offered (null: unknown), blockers,
-                notes, choice: {io, reason, tx}} where io is what io="auto" would use
-                with this interface, and tx the lane of outgoing datagrams
-  advice        a list of sentences
-
-Names once there stay and keep their meaning; schema grows when one has to go.
+--json prints one object; for Linux docs/doctor.schema.json describes it (JSON Schema).
+On Windows "host" has kernel, machine, cpu_cnt, udp_gso, udp_gro, udp_ecn, administrator,
+xdp_driver (null: not installed, or {running, version}).  Names once there stay and keep
+their meaning; "schema", now 1, grows when one has to go.
 
 exit status: 0 told; 1 there is no such interface; 2 wrong usage; 3 neither Linux nor
 Windows
@@ -66,6 +55,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--interface", metavar="NAME", help="look at this one only (default: all)"
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="time the lanes over loopback and, as root, over a link made for it",
+    )
     parser.add_argument("--json", action="store_true", help="for programs; see below")
     parser.set_defaults(run=run)
 
@@ -77,15 +71,28 @@ def run(options: argparse.Namespace) -> int:
             "doctor looks at Linux and Windows only so far; here the lane is asyncio",
             ExitCode.NO_START,
         )
-    # Not at the top: each module needs what only its platform has.
-    name = "diagnosis_windows" if sys.platform == "win32" else "diagnosis"
-    diagnosis = import_module(f".{name}", __package__)
-    found = diagnosis.diagnose(options.interface, asyncio.run(probe()), _versions())
+    found = _diagnose(options)
     if options.json:
         print(json.dumps(found.as_json(), indent=2))
     else:
         print("\n".join(text(found)))
     return ExitCode.OK
+
+
+def _diagnose(
+    options: argparse.Namespace,
+) -> Diagnosis | diagnosis_windows.Diagnosis:
+    # Not at the top: each module needs what only its platform has.
+    about = (options.interface, asyncio.run(probe()), _versions())
+    if sys.platform == "win32":
+        if options.measure:
+            raise CommandError("--measure times the lanes of Linux only", ExitCode.USAGE)
+        from . import diagnosis_windows  # noqa: PLC0415
+
+        return diagnosis_windows.diagnose(*about)
+    from . import diagnosis, measure  # noqa: PLC0415
+
+    return diagnosis.diagnose(*about, measure.measure() if options.measure else None)
 
 
 async def probe() -> Lane:

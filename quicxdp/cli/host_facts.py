@@ -5,12 +5,9 @@ Everything here only looks: nothing is attached, no setting is changed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import socket
-import struct
-from array import array
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -19,11 +16,6 @@ from pathlib import Path
 _SOL_UDP = 17
 _UDP_SEGMENT = 103
 _UDP_GRO = 104
-# linux/ethtool.h, linux/sockios.h
-_SIOCETHTOOL = 0x8946
-_ETHTOOL_GCHANNELS = 0x3C
-_CHANNELS = struct.Struct("=9I")
-_IFREQ = struct.Struct("16sP16x")
 
 # linux/virtio_net.h: offloads of the guest, which native XDP cannot have, and the control
 # queue command that would switch them off (drivers/net/virtio_net.c, virtnet_xdp_set).
@@ -60,6 +52,7 @@ class Host:
     wmem_max_bytes: int | None
     capabilities: frozenset[Capability]
     memlock_bytes: int | None  # None: no limit
+    firewalls: tuple[str, ...] = ()  # that are loaded
 
     @property
     def missing(self) -> list[Capability]:
@@ -94,6 +87,7 @@ def look() -> Host:
             Path("/proc/self/status").read_text(encoding="ascii")
         ),
         memlock_bytes=None if limit == resource.RLIM_INFINITY else limit,
+        firewalls=tuple(firewalls()),
     )
 
 
@@ -107,17 +101,21 @@ def parse_capabilities(status: str) -> frozenset[Capability]:
     return frozenset()
 
 
-def rx_queue_cnt(interface: str) -> int | None:
-    """Return how many RX queues are in use; None if the driver does not say."""
-    channels = array("I", [_ETHTOOL_GCHANNELS, *([0] * 8)])
-    request = _IFREQ.pack(interface.encode(), channels.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            fcntl.ioctl(sock, _SIOCETHTOOL, request)
-        except OSError:
-            return None
-    _, _, _, _, _, rx, _, _, combined = _CHANNELS.unpack(channels.tobytes())
-    return (rx + combined) or None
+def firewalls() -> list[str]:
+    """Return which packet filters of the kernel are loaded here, as far as it says so.
+
+    Their rules are root's to see; that there are any cannot be known without.
+    """
+    found = [
+        name
+        for name, path in (
+            ("iptables", "/proc/net/ip_tables_names"),
+            ("ip6tables", "/proc/net/ip6_tables_names"),
+        )
+        if _text(path)
+    ]
+    modules = {line.split(" ")[0] for line in _text("/proc/modules").splitlines()}
+    return [*found, *(["nftables"] if "nf_tables" in modules else [])]
 
 
 def virtio_forbids_xdp(interface: str, index: int) -> bool:
@@ -155,6 +153,13 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _number(path: str) -> int | None:

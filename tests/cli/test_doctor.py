@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quicxdp.cli import diagnosis, host_facts, main, netlink_links
+from quicxdp.cli import diagnosis, ethtool, host_facts, main, netlink_links, remedies
 from quicxdp.cli.diagnosis import NativeXdp, judge
 from quicxdp.cli.host_facts import Capability, Host
 from quicxdp.cli.netlink_links import Link, XdpFeatures, XdpMode
 from quicxdp.config import Io
 from quicxdp.device import Device, DeviceKind
+
+SCHEMA = Path(__file__).parent.parent.parent / "docs" / "doctor.schema.json"
+
+
+def validate(told: object) -> None:
+    """Hold what was told to the documented schema."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(told)
+
 
 ABLE = Host(
     kernel="6.18",
@@ -75,7 +87,11 @@ def test_a_network_card_that_can_is_used() -> None:
     assert found.choice.io is Io.XDP
     assert found.native_xdp is NativeXdp.PERHAPS
     assert found.blockers == ()
-    assert any("reset the link" in note for note in found.notes)
+    assert any("reset the link" in cost for cost in found.attach_costs)
+    assert found.zero_copy is NativeXdp.PERHAPS
+    assert [item.command for item in found.remedies] == [
+        "quicxdp serve DIR --interface eth1"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,61 @@ def test_sys_admin_stands_for_the_two_newer_capabilities() -> None:
     )
 
     assert host.missing == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({"link": replace(NIC, is_up=False)}, "ip link set dev eth1 up"),
+        ({"link": replace(NIC, mtu_bytes=9000)}, "ip link set dev eth1 mtu 3498"),
+        ({"link": replace(NIC, xdp_mode=XdpMode.NATIVE, xdp_program_id=7)},
+         "bpftool net show dev eth1"),
+        ({"driver": "virtio_net", "virtio_forbids": True}, "guest_tso4=off"),
+        ({"link": replace(NIC, rx_queue_cnt=128)}, "ethtool -L eth1 combined 64"),
+        ({"kind": DeviceKind.SOFTWARE, "driver": "veth"}, "ethtool -K eth1 gro on"),
+    ],
+)  # fmt: skip
+def test_what_can_be_changed_comes_with_its_command(
+    changes: dict[str, Any], command: str
+) -> None:
+    """A finding that nobody knows how to change is half a finding."""
+    assert any(command in item.command for item in verdict(**changes).remedies)
+
+
+def test_what_a_process_lacks_comes_with_the_ways_to_give_it() -> None:
+    """By hand and as a service, and never with setcap on an interpreter."""
+    host = replace(LOCKED, capabilities=frozenset(), rmem_max_bytes=4096)
+    commands = [item.command for item in remedies.for_host(host)]
+
+    assert any("setpriv" in command and "+net_raw" in command for command in commands)
+    assert any("AmbientCapabilities=CAP_NET_RAW" in command for command in commands)
+    assert any("--user USER" in command for command in commands)
+    assert any("LimitMEMLOCK" in command for command in commands)
+    assert any("net.core.rmem_max" in command for command in commands)
+    assert not any("setcap" in command for command in commands)
+    assert remedies.for_host(ABLE) == []
+
+
+def test_attaching_costs_what_is_on_now() -> None:
+    """Only offloads that are in use are a loss."""
+    nic = Device("eth1", DeviceKind.NIC, "ixgbe")
+
+    assert len(remedies.attach_costs(nic, {"rx-lro": False, "rx-gro": True})) == 1
+    assert "rx-lro" in remedies.attach_costs(nic, {"rx-lro": True})[1]
+
+
+def test_offloads_are_read_by_name_and_bit() -> None:
+    """The kernel numbers them differently from version to version."""
+    names = [b"x%d" % number for number in range(40)]
+    names[3], names[35] = b"rx-gro", b"rx-lro"
+    raw = b"".join(name.ljust(32, b"\0") for name in names)
+    states = struct.pack("=8I", 0, 0, 1 << 3, 0, 0, 0, 0, 0)
+
+    assert ethtool.parse_offloads(raw, states) == {"rx-gro": True, "rx-lro": False}
+    assert ethtool.parse_offloads(raw[:-1], b"") == {}
+    assert ethtool.offloads("no such one") is None
+    assert ethtool.rx_queue_cnt("no such one") is None
+    assert ethtool.offloads("lo") is not None
 
 
 def test_loopback_and_software_devices_get_sockets() -> None:
@@ -187,9 +258,7 @@ def test_this_machine_is_described_and_nothing_is_attached(
 
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == 1
-    assert told.keys() == {
-        "schema", "versions", "native", "host", "choice", "interfaces", "advice",
-    }  # fmt: skip
+    validate(told)
     loopback = next(item for item in told["interfaces"] if item["name"] == "lo")
     assert loopback["kind"] == "loopback"
     assert loopback["choice"]["io"] in ("socket", "asyncio")
