@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "counting.h"
 #include "sim.h"
 #include "udp_seam.h"
 
@@ -242,7 +243,27 @@ static void a_rule_without_sense_opens_nothing(void)
 	T_CHECK(strstr(why, "source rule 0"));
 }
 
+static void rules_without_memory_leave_nothing(void)
+{
+	const struct qx_source_rule rules[] = {rule4(10, 0, 0, 0, 8, false)};
+	struct qx_acl *acl;
+	int err = -1;
+
+	for (uint64_t n = 1; err != 0; n++) {
+		T_CHECK(n <= 5); /* the ranges, the list, edges of two families */
+		counting_fail_at = counting_allocations + n;
+		err = acl_open(&acl, rules, 1, why);
+		counting_fail_at = 0;
+		if (err < 0) {
+			T_EQ(err, -ENOMEM);
+			T_CHECK(!acl && strstr(why, "no memory"));
+		}
+	}
+	acl_close(acl);
+}
+
 static const struct t_case cases[] = {
+	{"rules without memory leave nothing", rules_without_memory_leave_nothing},
 	{"without rules everybody may pass", without_rules_everybody_may_pass},
 	{"deny alone leaves the rest", deny_alone_leaves_the_rest},
 	{"allow alone shuts out the rest of both families",

@@ -494,7 +494,29 @@ static void a_source_that_the_kernel_picks_is_known_before_it_sends(void)
 	close_file();
 }
 
+static void an_open_that_fails_leaves_nothing(void)
+{
+	struct qx_tap_config cfg = {.secrets_bytes = 256};
+	int err;
+
+	cfg.fd = memfd_create("tap", MFD_CLOEXEC);
+	for (uint64_t n = 1; n < 10; n++) {
+		counting_fail_at = counting_allocations + n;
+		err = qx_tap_open(&tap, &cfg);
+		counting_fail_at = 0;
+		if (err == 0) {
+			T_EQ(n, 4); /* the tap, its ring, the head of the file */
+			qx_tap_close(tap);
+			break;
+		}
+		T_EQ(err, -ENOMEM);
+	}
+	T_EQ(err, 0);
+	close(cfg.fd);
+}
+
 static const struct t_case cases[] = {
+	{"an open that fails leaves nothing", an_open_that_fails_leaves_nothing},
 	{"what goes in comes out in order over many laps",
 	 what_goes_in_comes_out_in_order_over_many_laps},
 	{"laps may end to the byte", laps_may_end_to_the_byte},
