@@ -97,6 +97,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "(void)now_ns;",
         "test_handshake.py",
     ),
+    "rejected early data keeps to the limits of the ticket": Mutant(
+        "zero_rtt.c", "streams_begin_again(&c->streams);", ";", "test_handshake.py"
+    ),
     "a reset drops its error code": Mutant(
         "frames_in.c", "ev->value = reset;", "ev->value = 0;", "test_transfer.py"
     ),
