@@ -34,9 +34,10 @@ SRC      := $(filter-out $(LINUX),$(wildcard src/*.c src/datapath/*.c src/quic/*
 OBJ      := $(SRC:src/%.c=$(B)/%.o)
 HEADERS  := $(wildcard include/*.h src/datapath/*.h src/quic/*.h src/win/*.h src/win/*/*.h tests/*.h)
 CONTRACTS := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/contract_win_*.c))
-PORTABLE := contract_memory $(addprefix test_,ack bufs cc census device device_tx flow frame \
-            memory neigh pacer pool ranges recovery recv_stream rtt send_stream spans \
-            stream_transfer streams streams_ends streams_pair streams_send tables umem wire)
+PORTABLE := contract_memory $(addprefix test_,ack bufs cc census device_ports device_rx \
+            device_tx flow frame memory neigh pacer pool ranges recovery recv_stream rtt \
+            send_stream spans stream_transfer streams streams_ends streams_pair streams_send \
+            tables umem wire)
 TESTS    := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/win_*.c)) \
             $(PORTABLE:%=$(B)/%.exe) $(CONTRACTS)
 

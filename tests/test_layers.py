@@ -120,9 +120,7 @@ BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"(?:afxdp|xdp|ifinfo|privilege).*": r"(?:afxdp|xdp|ifinfo|privilege).*",
     r"udp_linux.*": r"udp_linux.*",
     r"udp_win.*": r"udp_win.*",
-    r"winxdp.*": r"winxdp.*|nic_win",
     r"memory.*": r"memory.*|datapath_memory",
-    r"winxdp.*|adapter_win": r"winxdp.*|adapter_win|nic_win",
     r"winxdp.*|adapter_win": r"winxdp.*|adapter_win|nic_win",
 }
 

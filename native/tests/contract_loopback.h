@@ -31,8 +31,8 @@ static const struct contract_place loopback_place = {
 	.open_client = loopback_open_one,
 };
 
-static int loopback_open(struct contract_pair *pair,
-			 const struct contract_options *options, char *why)
+static int loopback_open(struct contract_pair *pair, const struct contract_options *options,
+			 char *why)
 {
 	return contract_open(&loopback_place, pair, options, why);
 }

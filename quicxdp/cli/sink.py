@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _REGULAR_CHUNK_BYTES = 256 * 1024
 _PIPE_BYTES = getattr(select, "PIPE_BUF", 512)
 _STALL_S = 10.0
+# Windows has no O_CLOEXEC, and writes text unless told not to.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Sink:
@@ -44,9 +46,7 @@ class Sink:
     def create(cls, path: Path) -> Sink:
         """Open a file for writing, emptied."""
         try:
-            fd = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666
-            )
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)
         except OSError as error:
             raise CommandError(
                 f"{path} cannot be written: {error.strerror}", FetchExit.WRITE_ERROR
