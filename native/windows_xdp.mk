@@ -15,6 +15,12 @@ $(B)/contract_winxdp.exe: tests/contract_winxdp.c tests/contract.c $(SIM_OBJ) \
 	$(CC) $(CFLAGS) -Isim_windows -o $@ $< tests/contract.c tests/platform_win.c $(SIM_OBJ) \
 	  $(B)/libquicxdp.a $(LIBS)
 
+# For a Windows machine with the driver.
+all: $(B)/try_winxdp.exe
+$(B)/try_winxdp.exe: tests/try_winxdp.c tests/contract.c $(SIM_OBJ) $(B)/libquicxdp.a $(HEADERS)
+	$(CC) $(CFLAGS) -Isim_windows -o $@ $< tests/contract.c tests/platform_win.c $(SIM_OBJ) \
+	  $(B)/libquicxdp.a $(LIBS)
+
 $(OVER_SIM): $(B)/%.exe: tests/%.c $(SIM_OBJ) $(B)/libquicxdp.a $(HEADERS)
 	$(CC) $(CFLAGS) -Isim_windows -o $@ $< $(SIM_OBJ) $(B)/libquicxdp.a $(LIBS)
 
