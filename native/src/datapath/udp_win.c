@@ -365,6 +365,11 @@ int udp_fd(const struct qx_udp *u)
 	return fd_of_handle(u->event);
 }
 
+void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl)
+{
+	u->acl = acl;
+}
+
 void udp_local(const struct qx_udp *u, struct qx_addr *out)
 {
 	*out = u->local;
@@ -378,6 +383,27 @@ void udp_remote(const struct qx_udp *u, struct qx_addr *out)
 bool udp_is_dual_stack(const struct qx_udp *u)
 {
 	return u->family == AF_INET6 && !u->v6only && addr_is_wildcard(&u->local);
+}
+
+int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
+{
+	int family = peer->family == QX_IPV4 ? AF_INET : AF_INET6, err = 0;
+	SOCKET s = socket(family, SOCK_DGRAM, IPPROTO_UDP);
+	struct sockaddr_in6 name;
+	int len = (int)addr_to_sockaddr(&name, peer, family);
+
+	if (s == INVALID_SOCKET)
+		return -udp_last_error();
+	/* Connecting a UDP socket looks the route up and sends nothing. */
+	if (connect(s, (const struct sockaddr *)&name, len) != 0)
+		err = -udp_last_error();
+	len = sizeof(name);
+	if (err == 0 && getsockname(s, (struct sockaddr *)&name, &len) != 0)
+		err = -udp_last_error();
+	if (err == 0 && !addr_from_sockaddr(out, &name, (size_t)len))
+		err = -EAFNOSUPPORT;
+	closesocket(s);
+	return err;
 }
 
 int udp_next_error(struct qx_udp *u, struct qx_error *out)

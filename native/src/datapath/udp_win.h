@@ -138,6 +138,7 @@ struct qx_udp {
 	bool started; /* WSAStartup */
 	struct qx_addr local;
 	struct qx_addr remote;
+	const struct qx_acl *acl;
 	LPFN_WSARECVMSG recv_msg;
 	LPFN_WSASENDMSG send_msg;
 	uint8_t *arena;

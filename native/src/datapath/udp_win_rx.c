@@ -84,7 +84,9 @@ static enum qx_drop look_at(const struct qx_udp *u, struct udp_rx_message *m,
 	if (msg->namelen < 0 ||
 	    !addr_from_sockaddr(&m->path.peer, msg->name, (size_t)msg->namelen))
 		return QX_DROP_SOURCE_ADDRESS;
-	read_control(m, msg);
+	read_control(m, msg); /* first, to know how many datagrams it is */
+	if (!acl_allows(u->acl, &m->path.peer))
+		return QX_DROP_DENIED;
 	if (m->path.peer.port == 0)
 		return QX_DROP_SOURCE_PORT;
 	/* Between bind and connect, what anybody sent was queued. */
