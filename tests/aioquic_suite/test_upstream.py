@@ -7,8 +7,7 @@ kept in this repository.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 import qxupstream
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
@@ -38,35 +38,18 @@ def sources() -> Path:
 
 @pytest.fixture(scope="module")
 def runs(sources: Path) -> Iterator[dict[tuple[str, str], subprocess.Popen[str]]]:
-    """Start all sets at the same time: most of their time they wait for timeouts."""
-    started = {
-        (io, engine): _start(sources, io, engine) for io in IOS for engine in ENGINES
-    }
-    yield started
-    for process in started.values():
-        process.kill()
-        with process:  # closes its pipe and waits
-            pass
+    """Run them on every lane and engine."""
 
-
-def _start(sources: Path, io: str, engine: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "over_quicxdp"),
-            *("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(sources)),
-            *("--import-mode", "importlib", str(sources / "tests" / "test_asyncio.py")),
-        ],
-        env={
-            **os.environ,
-            "QUICXDP_SUITE_IO": io,
-            "QUICXDP_SUITE_ENGINE": engine,
+    def arguments(name: tuple[str, str]) -> tuple[Path, str, dict[str, str]]:
+        env = {
+            "QUICXDP_SUITE_IO": name[0],
+            "QUICXDP_SUITE_ENGINE": name[1],
             "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)]),
-        },
-        cwd=sources,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+        }
+        return sources / "tests" / "test_asyncio.py", "over_quicxdp", env
+
+    with qxupstream.running(product(IOS, ENGINES), arguments) as started:
+        yield started
 
 
 @pytest.mark.slow

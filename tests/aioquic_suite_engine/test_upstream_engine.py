@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import qxupstream
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -69,25 +71,26 @@ def tests() -> Path:
         pytest.skip(f"aioquic's sources cannot be downloaded: {error}")
 
 
+@pytest.fixture(scope="module")
+def runs(tests: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Run them all."""
+    env = {"PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])}
+    with qxupstream.running(
+        TEST_CNT, lambda name: (tests / name, "engine_views", env)
+    ) as started:
+        yield started
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", TEST_CNT)
-def test_aioquics_own_tests_pass_over_the_engine(tests: Path, name: str) -> None:
+def test_aioquics_own_tests_pass_over_the_engine(
+    runs: dict[str, subprocess.Popen[str]], name: str
+) -> None:
     """All of them but for those on the list, and those do fail."""
     expected = set(LEFT_OUT) if name == "test_connection.py" else set()
 
-    said = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "engine_views"),
-            *("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tests)),
-            *("--import-mode", "importlib", "--tb=short", str(tests / name)),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])},
-        cwd=tests.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    said, _ = runs[name].communicate()
 
     failed = set(re.findall(rf"^FAILED \S*{name}::(\S+)", said, re.MULTILINE))
     assert failed == expected, said[-20_000:]
