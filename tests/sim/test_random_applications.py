@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Virtual time; with a fifth of all packets lost, timers back off for long.
 HANDSHAKE_S = 120
 PATIENCE_S = 240
-REST_S = 10
+REST_S = 30
 
 PAIRS = [
     (client, server)
