@@ -242,6 +242,7 @@ static const struct t_case cases[] = {
 	 a_reply_leaves_from_the_address_that_was_asked},
 	{"a connected endpoint hears only its peer",
 	 a_connected_endpoint_hears_only_its_peer},
+	{"a denied source is dropped and counted", a_denied_source_is_dropped_and_counted},
 	{"reserve, commit, flush sends what was written",
 	 reserve_commit_flush_sends_what_was_written},
 	{"reservations given back are not used up", reservations_given_back_are_not_used_up},

@@ -268,10 +268,14 @@ static void a_reply_leaves_from_the_address_that_was_asked(void)
 		}
 }
 
-/* open_other opens one more endpoint beside the hub, on a port nobody uses. */
-static struct qx_datapath *open_other(void)
+/* open_other opens one more endpoint beside the hub, on a port nobody uses, with a rule for
+ * who may send to it unless that is NULL. */
+static struct qx_datapath *open_other(const struct qx_source_rule *rule)
 {
-	struct qx_config cfg = {.local = *HUB_ADDR, .socket_fd = -1};
+	struct qx_config cfg = {.local = *HUB_ADDR,
+				.socket_fd = -1,
+				.source_rules = rule,
+				.source_rule_cnt = rule ? 1 : 0};
 	struct qx_datapath *dp = NULL;
 	char why[QX_WHY_BYTES] = "";
 	int rc = -EADDRINUSE;
@@ -295,11 +299,45 @@ static void a_connected_endpoint_hears_only_its_peer(void)
 
 	open_pair((struct contract_options){.connected = true});
 	back = path_to(CLIENT_ADDR);
-	other = open_other();
+	other = open_other(NULL);
 	T_EQ(send_some(other, &back, stray, 1), 1);
 	pump();
 	converse(pair.hub, &back, CLIENT, wanted, 1, &any);
 	qx_close(other);
+}
+
+/* On the XDP lane no firewall does it. */
+static void a_denied_source_is_dropped_and_counted(void)
+{
+	const struct message m[] = {{.len_bytes = 50, .seed = 1},
+				    {.len_bytes = 50, .seed = 2},
+				    {.len_bytes = 40, .seed = 3}};
+	struct qx_source_rule deny = {.family = family,
+				      .prefix_bits = family == QX_IPV4 ? 32 : 128};
+	struct qx_datapath *strict;
+	struct qx_addr strict_addr;
+	struct qx_path there, to_hub;
+	uint64_t denied = 0;
+
+	open_pair((struct contract_options){0});
+	memcpy(deny.ip, CLIENT_ADDR->ip, sizeof(deny.ip));
+	strict = open_other(&deny);
+	qx_local(strict, &strict_addr);
+	there = path_to(&strict_addr);
+	to_hub = path_to(HUB_ADDR);
+	T_EQ(send_some(CLIENT, &there, m, 3), 3);
+	for (int i = 0; denied < 3 && i < ROUNDS_WITHOUT_PROGRESS; i++) {
+		pump();
+		T_EQ(receive(strict), 0);
+		qx_recv_done(strict, &batch);
+		denied = stats_of(strict).drop[QX_DROP_DENIED];
+	}
+	T_EQ(denied, 3);
+	T_EQ(stats_of(strict).lane[backend->lane].rx_packets, 0);
+	/* The hub beside it has no such rule. */
+	converse(CLIENT, &to_hub, pair.hub, m, 3, &any);
+	T_EQ(stats_of(pair.hub).drop[QX_DROP_DENIED], 0);
+	qx_close(strict);
 }
 
 #endif
