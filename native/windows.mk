@@ -16,7 +16,7 @@ B        := build-win
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -Werror
 # Windows 10 and newer.
-CFLAGS   := -std=gnu11 -O2 -g $(WARN) -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN \
+CFLAGS   := -std=gnu11 -O1 $(WARN) -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN \
             -D__USE_MINGW_ANSI_STDIO=1 -Iinclude -Isrc/win -Isrc/datapath -Isrc/quic \
             -Itests -isystem $(B)/openssl
 # Static, so that one .exe is all that has to be carried to a Windows machine.
