@@ -19,8 +19,11 @@ import quicxdp
 LINUX_ONLY = {
     "quicxdp.device_linux",
     "quicxdp.cli.diagnosis",
+    "quicxdp.cli.ethtool",
     "quicxdp.cli.host_facts",
     "quicxdp.cli.netlink_links",
+    "quicxdp.cli.privileges",
+    "quicxdp.cli.remedies",
 }
 found = pkgutil.walk_packages(quicxdp.__path__, "quicxdp.")
 names = ["quicxdp", *(module.name for module in found)]
