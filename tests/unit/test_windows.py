@@ -133,7 +133,10 @@ def test_the_python_build_takes_what_the_cross_build_takes() -> None:
         cwd=NATIVE,
     ).stdout.split()
 
-    ours = [str(path.relative_to(NATIVE)) for path in _native_build.sources(windows=True)]
+    ours = [
+        str(path.resolve().relative_to(NATIVE))
+        for path in _native_build.sources(windows=True)
+    ]
     assert sorted(told) == sorted(ours)
 
 
