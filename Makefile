@@ -15,7 +15,7 @@ JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test test-windows check format demo bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy fuzz interop-large clean
+        bench-fastpath bench-packet bench-busy bench-routes fuzz interop-large clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -80,6 +80,10 @@ bench-packet: ## a packet of a server over AF_XDP, beyond bare ring and encrypti
 bench-busy: ## a small request beside a busy Python thread (root)
 	@$(SETUP) net
 	@$(PY) bench/busy_thread.py
+
+bench-routes: ## memory and nanoseconds per lookup of the mirrored routing table
+	@$(SETUP)
+	@$(PY) bench/bench_routes.py
 
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang

@@ -215,11 +215,14 @@ def build(*names: str) -> None:
     for name in names:
         source, program = here / f"{name}.c", BUILD / name
         needs, extra = [source, *headers], []
-        if name in {"datapath_load", "engine_load"}:
+        if name in {"datapath_load", "engine_load", "route_load"}:
             _run(["make", "-s", "-C", str(ROOT / "native"), "lib"])
             library = ROOT / "native" / "build" / "libquicxdp.a"
             needs.append(library)
             extra = [WRAPS, str(library)]
+        if name == "route_load":
+            # No packets, so nothing is counted; and the table is not in the public API.
+            extra = ["-I", str(ROOT / "native" / "src" / "datapath"), str(library)]
         if name == "engine_load":
             flags = _run(["pkg-config", "--cflags", "--libs", "libcrypto"])
             extra += shlex.split(flags)
