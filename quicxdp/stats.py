@@ -50,6 +50,12 @@ class Stats:
     kernel_rx_ring_full: int = 0
     kernel_fill_ring_empty: int = 0
     kernel_tx_ring_empty: int = 0
+    mirror_dumps: int = 0  # of the kernel's routes and neighbours: 1 at opening
+    mirror_overruns: int = 0
+    mirror_solicits: int = 0
+    mirror_link_changes: int = 0
+    mirror_bad_messages: int = 0
+    mirror_routes: int = 0
     frame_cnt: int = 0
     queue_cnt: int = 0
     zerocopy: int = 0

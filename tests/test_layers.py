@@ -118,6 +118,7 @@ MAY_IMPORT_FOREIGN = {
 # Headers that belong to one back end; the others and the code above must not see them.
 BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"(?:afxdp|xdp|ifinfo|privilege).*": r"(?:afxdp|xdp|ifinfo|privilege).*",
+    r"mirror.*": r"mirror.*|afxdp.*",
     r"udp_linux.*": r"udp_linux.*",
     r"udp_win.*": r"udp_win.*",
     r"memory.*": r"memory.*|datapath_memory",

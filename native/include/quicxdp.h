@@ -240,6 +240,14 @@ struct qx_stats {
 	uint64_t kernel_fill_ring_empty;
 	uint64_t kernel_tx_ring_empty;
 
+	/* The mirror of the kernel's routes and neighbours (the device's too). */
+	uint64_t mirror_dumps;        /* read from the beginning: 1 at opening */
+	uint64_t mirror_overruns;     /* messages were lost, so it was read again */
+	uint64_t mirror_solicits;     /* stale neighbours asked for */
+	uint64_t mirror_link_changes; /* of up or down, MTU and MAC address */
+	uint64_t mirror_bad_messages;
+	uint64_t mirror_routes; /* gauge: routes held */
+
 	uint32_t frame_cnt;                  /* gauge */
 	uint32_t frames[QX_FRAME_STATE_CNT]; /* gauge: the census; sums to frame_cnt */
 	uint32_t rings[QX_RING_KIND_CNT];    /* gauge: what stands in the rings */

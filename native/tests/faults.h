@@ -69,6 +69,9 @@ FAULTS_WRAP(void *, malloc, (size_t size), (size), NULL)
 FAULTS_WRAP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags),
 	    -1)
 FAULTS_WRAP(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), -1)
+FAULTS_WRAP(ssize_t, recvfrom,
+	    (int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *len),
+	    (fd, p, n, flags, a, len), -1)
 FAULTS_WRAP(int, epoll_create1, (int flags), (flags), -1)
 FAULTS_WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1)
 FAULTS_WRAP(int, eventfd, (unsigned int value, int flags), (value, flags), -1)

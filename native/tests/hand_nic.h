@@ -41,7 +41,10 @@ struct hand {
 	uint32_t kick_moves; /* descriptors that a kick sends and completes */
 	int events_answer, attach_answer, admit_answer;
 	uint32_t admit_fails_at; /* the nth call */
-	uint32_t kicks, wakes, events, attaches, detaches, admits, dismisses, closes;
+	bool no_way;
+	uint32_t way_mtu_bytes; /* 0: the interface's */
+	struct qx_addr way_source;
+	uint32_t ways, kicks, wakes, events, attaches, detaches, admits, dismisses, closes;
 	struct qx_addr addrs[8];
 	uint32_t addr_cnt;
 };
@@ -167,11 +170,26 @@ static int hand_stats(struct qx_nic *nic, struct qx_stats *out)
 	return 0;
 }
 
-static int hand_events(struct qx_nic *nic)
+static int hand_events(struct qx_nic *nic, uint64_t now_ns)
 {
 	(void)nic;
+	(void)now_ns;
 	hand.events++;
 	return hand.events_answer;
+}
+
+/* Every peer is behind frames.h's MAC address, unless the test says that there is no way. */
+static bool hand_way(struct qx_nic *nic, const struct qx_path *path, uint64_t now_ns,
+		     struct qx_way *out)
+{
+	(void)path;
+	(void)now_ns;
+	hand.ways++;
+	*out = (struct qx_way){.mtu_bytes = hand.way_mtu_bytes ? hand.way_mtu_bytes
+							       : nic->mtu_bytes,
+			       .source = hand.way_source};
+	memcpy(out->mac, "\x02\x00\x00\x00\x00\xfe", sizeof(out->mac));
+	return !hand.no_way;
 }
 
 static int hand_local_addrs(struct qx_nic *nic, struct qx_addr *out, uint32_t max)
@@ -200,6 +218,16 @@ static const struct qx_nic_ops hand_ops = {
 	.local_addrs = hand_local_addrs,
 	.close = hand_close,
 };
+
+/* hand_mirrors gives the NIC a mirror of the kernel's tables. */
+static inline void hand_mirrors(void)
+{
+	static struct qx_nic_ops ops;
+
+	ops = *hand.nic.ops;
+	ops.way = hand_way;
+	hand.nic.ops = &ops;
+}
 
 /* ---- Opening ---- */
 

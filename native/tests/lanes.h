@@ -108,7 +108,8 @@ static inline int lanes_main(const struct t_case *cases, size_t case_cnt, int ar
 	if (netns_open(why) < 0)
 		T_SKIP_PROGRAM("%s", why);
 	leaks_check();
-	t_after_each = lanes_after_each;
+	if (!t_after_each)
+		t_after_each = lanes_after_each;
 	failed = t_main(cases, case_cnt, argc, argv);
 	return failed || leaks_found;
 }
@@ -208,6 +209,21 @@ static inline void hear_nothing(struct qx_datapath *dp)
 		T_CHECK(take(dp) >= 0);
 	T_EQ(heard.cnt, before);
 	stats_of(dp);
+}
+
+/* read_news lets the endpoint read what the kernel has to tell besides datagrams.  Quiet for
+ * longer than the pause between two dumps (mirror_netlink.c). */
+static inline void read_news(struct qx_datapath *dp)
+{
+	for (int quiet = 0; quiet < 2; quiet++) {
+		uint64_t until_ns = now_ns() + ARRIVE_MS * 1000000ull;
+
+		while (readable(dp, QUIET_MS) && now_ns() < until_ns) {
+			T_CHECK(take(dp) >= 0);
+			quiet = 0;
+		}
+		T_CHECK(take(dp) >= 0);
+	}
 }
 
 static inline int send_to(struct qx_datapath *dp, const struct qx_path *path,

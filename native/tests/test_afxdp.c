@@ -252,7 +252,7 @@ static void a_link_that_is_down_keeps_the_frames(void)
 	put_tx(nic, 0, &f);
 	down = nic->ops->kick(nic, 0);
 	kept = ring_pending(&nic->queues[0].tx);
-	event = nic->ops->events(nic);
+	event = nic->ops->events(nic, 0);
 	T_EQ(netns_ip(NETNS_A, "link set qxa up\naddr add fd77::1/64 dev qxa nodad\n"), 0);
 	up = nic->ops->kick(nic, 0);
 	n = peer_count(fd, 1);
@@ -277,15 +277,15 @@ static void a_deleted_interface_is_noticed_without_sending(void)
 	struct frame f;
 
 	attach_nic(nic);
-	nic->ops->events(nic);
+	nic->ops->events(nic, 0);
 	quiet = poll(&p, 1, 0);
 	T_EQ(netns_ip(NETNS_A, "link add qxi type ifb\nlink del qxi\n"), 0);
-	other = poll(&p, 1, ARRIVE_MS) == 1 ? nic->ops->events(nic) : 1;
+	other = poll(&p, 1, ARRIVE_MS) == 1 ? nic->ops->events(nic, 0) : 1;
 	frame_to_peer(&f, QX_IPV4, 100);
 	T_EQ(netns_ip(NETNS_A, "link del qxa\n"), 0);
 	readable = poll(&p, 1, ARRIVE_MS);
-	deleted = nic->ops->events(nic);
-	again = nic->ops->events(nic);
+	deleted = nic->ops->events(nic, 0);
+	again = nic->ops->events(nic, 0);
 	put_tx(nic, 0, &f);
 	kicked = nic->ops->kick(nic, 0);
 	nic->ops->stats(nic, &stats);

@@ -148,6 +148,65 @@ static void a_way_that_the_system_knows_is_used(void)
 	T_EQ(ways_closed, 1);
 }
 
+/* What the kernel's tables do not say for certain is the socket's, whoever was heard. */
+static void without_a_way_the_peer_is_left_to_the_socket(void)
+{
+	struct qx_port *port = fresh_port();
+	struct qx_path path = to_peer();
+
+	hand_mirrors();
+	hear(port, 0, SECOND_NS);
+	T_CHECK(port_can_reach(port, &path));
+	hand.no_way = true;
+	T_CHECK(!port_can_reach(port, &path));
+	T_EQ(port_reserve(port, &path, 10, NULL, 1), -ENETUNREACH);
+	hand.no_way = false;
+	T_CHECK(port_can_reach(port, &path));
+	finish(port, NULL);
+}
+
+/* A client is the first to speak: nobody has heard its peer yet. */
+static void a_peer_never_heard_is_reached_where_the_source_is_clear(void)
+{
+	struct qx_addr wild = {.family = QX_IPV4, .port = 443};
+	struct qx_path path = to_peer();
+	struct qx_port *port = fresh_port();
+	struct qx_slot slot;
+
+	hand_mirrors();
+	T_CHECK(port_can_reach(port, &path)); /* one address */
+	port_close(port);
+	port = open_port(&wild, &nobody);
+	T_CHECK(!port_can_reach(port, &path)); /* which of two? */
+	hand.way_source = v4(2, 0);
+	T_EQ(port_reserve(port, &path, 10, &slot, 1), 1); /* the route's */
+	T_EQ(slot.data[-42 + 26 + 3], 2);
+	slot.len_bytes = 0;
+	T_EQ(port_commit(port, &slot, 1), 0);
+	hand.way_source = v4(7, 0); /* not ours to send from */
+	T_CHECK(!port_can_reach(port, &path));
+	finish(port, NULL);
+}
+
+/* A route's MTU may be smaller than the interface's, and may change. */
+static void the_way_says_how_long_a_datagram_may_be(void)
+{
+	struct qx_port *port = fresh_port();
+	struct qx_path path = to_peer();
+	struct qx_slot slot;
+
+	hand_mirrors();
+	hand.way_mtu_bytes = 1280;
+	T_EQ(port_reserve(port, &path, 1280 - 28 + 1, &slot, 1), -EMSGSIZE);
+	T_EQ(port_reserve(port, &path, 1280 - 28, &slot, 1), 1);
+	slot.len_bytes = 0;
+	T_EQ(port_commit(port, &slot, 1), 0);
+	hand.way_mtu_bytes = 9000; /* never more than a frame holds */
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(port_reserve(port, &path, 2048 - 42 + 1, &slot, 1), -EMSGSIZE);
+	finish(port, NULL);
+}
+
 /* The socket lane does these right; this one would send nonsense. */
 static void what_the_lane_cannot_do_is_unreachable(void)
 {
@@ -550,6 +609,11 @@ static const struct t_case cases[] = {
 	{"a peer unheard of for long is left to the socket",
 	 a_peer_unheard_of_for_long_is_left_to_the_socket},
 	{"a way that the system knows is used", a_way_that_the_system_knows_is_used},
+	{"without a way the peer is left to the socket",
+	 without_a_way_the_peer_is_left_to_the_socket},
+	{"a peer never heard is reached where the source is clear",
+	 a_peer_never_heard_is_reached_where_the_source_is_clear},
+	{"the way says how long a datagram may be", the_way_says_how_long_a_datagram_may_be},
 	{"what the lane cannot do is unreachable", what_the_lane_cannot_do_is_unreachable},
 	{"a peer of another port is answered from our own address",
 	 a_peer_of_another_port_is_answered_from_our_own_address},

@@ -357,8 +357,8 @@ static void tagged_frames_are_left_to_the_kernel(void)
 		}
 }
 
-/* The first datagram to somebody never heard needs ARP or neighbour discovery: the kernel
- * does it.  The answer shows the way for the rings. */
+/* The first datagram to a neighbour that is not resolved needs ARP or neighbour discovery:
+ * the kernel does it, and what it found the rings use. */
 static void an_unknown_neighbour_is_reached_over_the_socket_first(void)
 {
 	for
@@ -373,6 +373,7 @@ static void an_unknown_neighbour_is_reached_over_the_socket_first(void)
 			struct sockaddr_in6 sa;
 
 			T_EQ(netns_ip(NETNS_B, "neigh flush dev qxb\n"), 0);
+			read_news(dp);
 			T_EQ(send_to(dp, &path, 300, 1), 1);
 			peer_hears(fd, 300, 1);
 			first = stats_of(dp);
@@ -381,6 +382,7 @@ static void an_unknown_neighbour_is_reached_over_the_socket_first(void)
 			heard_clear();
 			peer_send(fd, 20, 2);
 			hear(dp, 1);
+			read_news(dp);
 			T_EQ(send_to(dp, &path, 300, 3), 1);
 			peer_hears(fd, 300, 3);
 			then = stats_of(dp);

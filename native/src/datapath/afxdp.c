@@ -17,8 +17,7 @@
 #include <unistd.h>
 
 enum {
-	KICK_MAX = 64, /* kicks of one call; what is left waits for the next */
-	EVENT_MAX = 32
+	KICK_MAX = 64 /* kicks of one call; what is left waits for the next */
 };
 
 static struct afxdp *self(struct qx_nic *nic)
@@ -86,37 +85,26 @@ static int wake(struct qx_nic *nic, uint32_t queue)
 	}
 }
 
-/* heard_news empties the netlink socket.  Which link changed does not matter; ENOBUFS says
- * that messages were lost, which is news too. */
-static bool heard_news(struct qx_nic *nic)
-{
-	bool news = false;
-	char discarded[64];
-
-	for (int i = 0; i < EVENT_MAX; i++) {
-		nic->rx_syscalls++;
-		if (recv(nic->event_fd, discarded, sizeof(discarded), MSG_DONTWAIT) < 0 &&
-		    errno != ENOBUFS)
-			break;
-		news = true;
-	}
-	return news;
-}
-
-static int events(struct qx_nic *nic)
+static int events(struct qx_nic *nic, uint64_t now_ns)
 {
 	struct afxdp *x = self(nic);
 	int err = 0;
 	socklen_t len = sizeof(err);
 
 	/* The AF_XDP socket knows best whether it was its interface that went. */
-	if (heard_news(nic) && !x->gone) {
+	if (mirror_netlink_read(x->mirror, now_ns, &nic->rx_syscalls) && !x->gone) {
 		nic->rx_syscalls++;
 		if (getsockopt(nic->queues[0].fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 &&
 		    err == ENETDOWN)
 			x->gone = 1;
 	}
 	return x->gone ? -ENXIO : 0;
+}
+
+static bool way(struct qx_nic *nic, const struct qx_path *path, uint64_t now_ns,
+		struct qx_way *out)
+{
+	return mirror_netlink_way(self(nic)->mirror, path, now_ns, out);
 }
 
 static int admit(struct qx_nic *nic, const struct qx_addr *local)
@@ -179,6 +167,7 @@ static int stats(struct qx_nic *nic, struct qx_stats *out)
 			return err;
 	}
 	out->zerocopy = self(nic)->zerocopy;
+	mirror_netlink_stats(self(nic)->mirror, out);
 	return 0;
 }
 
@@ -196,6 +185,7 @@ const struct qx_nic_ops afxdp_ops = {
 	.detach = detach,
 	.stats = stats,
 	.events = events,
+	.way = way,
 	.local_addrs = local_addrs,
 	.close = afxdp_close,
 };

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "ifinfo.h"
+#include "mirror_netlink.h"
 #include "nic.h"
 #include "xdp_prog.h"
 
@@ -29,6 +30,7 @@ struct afxdp {
 	struct qx_nic nic; /* first: ops are called with a pointer to it */
 	struct xdp_prog prog;
 	struct ifinfo info;
+	struct qx_mirror_netlink *mirror;
 	pid_t pid;        /* who opened it: a forked child must not detach */
 	uint8_t zerocopy; /* as XDP_OPTIONS said after bind */
 	uint8_t attached;

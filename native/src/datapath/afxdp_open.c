@@ -163,13 +163,14 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 				 frame_max_bytes(x, &sizes), sizes.queue_cnt, why)) ||
 	    (err = afxdp_open_queues(x, &sizes, why)))
 		goto close;
-	x->nic.event_fd = ifinfo_watch();
-	if (x->nic.event_fd < 0) {
-		err = x->nic.event_fd;
-		why_set(why, "%s: watching the interface failed: %s", x->nic.name,
-			strerror(-err));
+	err = mirror_netlink_open(&x->mirror, x->nic.ifindex, x->nic.mac);
+	if (err) {
+		why_set(why,
+			"%s: reading the kernel's routes and neighbours over netlink failed: %s",
+			x->nic.name, strerror(-err));
 		goto close;
 	}
+	x->nic.event_fd = mirror_netlink_fd(x->mirror);
 	note(why, x, &wanted, &sizes);
 	*out = &x->nic;
 	return 0;
@@ -195,8 +196,7 @@ void afxdp_close(struct qx_nic *nic)
 		if (nic->queues[i].fd >= 0)
 			close(nic->queues[i].fd);
 	}
-	if (nic->event_fd >= 0)
-		close(nic->event_fd);
+	mirror_netlink_close(x->mirror);
 	xdp_prog_close(&x->prog);
 	if (!ours)
 		nic->umem.base = NULL;

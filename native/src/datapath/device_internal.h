@@ -3,6 +3,7 @@
  *      device.c         the registry of devices, opening, closing, statistics
  *      device_port.c    ports: which address and port belongs to whom
  *      device_rx.c      rings -> parser -> port -> batch or inbox -> fill ring
+ *      device_way.c     the way to a peer
  *      device_tx.c      route -> frames -> rings -> kick -> completions
  *
  * Where a frame is stands in the umem (state and census); whose it is, here (tags). */

@@ -22,7 +22,9 @@ enum {
 	XDP_PKT_CONTINUES = 1 /* XDP_PKT_CONTD of linux/if_xdp.h */
 };
 
-#define EVENTS_EVERY_NS 1000000ull /* asking the NIC for news is a system call */
+/* Asking the NIC for news is a system call; while packets come it can wait a little. */
+#define EVENTS_IDLE_NS 1000000ull
+#define EVENTS_BUSY_NS 10000000ull
 #define LINK_RETRY_NS 100000000ull
 
 /* ---- Fill rings ---- */
@@ -311,15 +313,16 @@ static uint32_t poll_rings(struct qx_port *port, struct qx_batch *batch)
 
 /* ---- The port's side ---- */
 
-static void ask_for_events(struct qx_device *dev)
+static void ask_for_events(struct qx_device *dev, bool idle)
 {
 	const struct qx_nic_ops *ops = dev->nic->ops;
+	uint64_t every_ns = idle ? EVENTS_IDLE_NS : EVENTS_BUSY_NS;
 
 	if (!ops->events || dev->gone ||
-	    (dev->events_ns != 0 && dev->now_ns - dev->events_ns < EVENTS_EVERY_NS))
+	    (dev->events_ns != 0 && dev->now_ns - dev->events_ns < every_ns))
 		return;
 	dev->events_ns = dev->now_ns;
-	if (ops->events(dev->nic) == -ENXIO)
+	if (ops->events(dev->nic, dev->now_ns) == -ENXIO)
 		device_gone(dev);
 }
 
@@ -341,8 +344,7 @@ int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns)
 	inbox_take(port, batch);
 	polled = poll_rings(port, batch);
 	device_reap(dev);
-	if (polled == 0)
-		ask_for_events(dev);
+	ask_for_events(dev, polled == 0);
 	if (dev->link_down && (polled || dev->now_ns - dev->kicked_ns >= LINK_RETRY_NS))
 		device_flush(dev);
 	if (batch->datagram_cnt == before && dev->gone && !port->gone_reported) {

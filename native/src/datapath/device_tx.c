@@ -1,4 +1,4 @@
-/* device_tx.c: sending: the way to a peer, frames, rings, kicks, completions.
+/* device_tx.c: sending: frames, rings, kicks, completions; device_way.c finds the way.
  *
  * Some facts (net/xdp/xsk.c, measured in native copy mode on 6.18):
  *  - A kick works off at most 32 descriptors (or XDP_MAX_TX_SKB_BUDGET) and says -EAGAIN
@@ -14,79 +14,6 @@
 enum {
 	IDLE_KICKS_MAX = 2
 };
-
-/* How long a frame from a peer vouches for the way back: the time that a reachable
- * neighbour stays so without confirmation (RFC 4861 section 10, REACHABLE_TIME; Linux's
- * base_reachable_time for IPv4 too).  After it the kernel socket resolves and probes. */
-#define NEIGH_AGE_MAX_NS (30 * 1000000000ull)
-
-/* ---- The way to a peer ---- */
-
-/* The source address: the one asked for, else the one that the peer used, else the port's
- * own.  Returns false if the port may not send from any. */
-static bool pick_local(struct qx_port *port, const struct qx_path *path,
-		       const struct qx_neigh *neigh, struct qx_addr *out)
-{
-	struct qx_device *dev = port->dev;
-
-	if (path->local.family != QX_UNSPEC || neigh) {
-		*out = path->local.family != QX_UNSPEC ? path->local : neigh->local;
-		out->port = port->number;
-		if (out->family == path->peer.family && device_port_of(dev, out) == port)
-			return true;
-		if (path->local.family != QX_UNSPEC)
-			return false;
-	}
-	for (uint32_t i = 0; i < port->addr_cnt; i++)
-		if (port->addrs[i].family == path->peer.family) {
-			*out = port->addrs[i];
-			return true;
-		}
-	return false;
-}
-
-static bool resolve(struct qx_port *port, const struct qx_path *path)
-{
-	struct qx_device *dev = port->dev;
-	struct qx_nic *nic = dev->nic;
-	struct route *r = &port->route;
-	struct qx_path whole = {.peer = path->peer};
-	const struct qx_neigh *neigh;
-	struct qx_neigh found;
-	uint32_t ip_max;
-
-	r->asked.peer.family = QX_UNSPEC;
-	if (dev->gone || dev->link_down || path->peer.port == 0 ||
-	    !wire_address_possible(&path->peer))
-		return false;
-	neigh = neigh_find(dev->neigh, &path->peer, dev->now_ns, NEIGH_AGE_MAX_NS);
-	if (!neigh && nic->find_way &&
-	    nic->find_way(nic->ways, &path->peer, dev->now_ns, &found) == 1)
-		neigh = &found;
-	if (!neigh && !nic->has_peer_mac)
-		return false;
-	if (!pick_local(port, path, neigh, &whole.local) ||
-	    memcmp(whole.local.ip, whole.peer.ip, sizeof(whole.peer.ip)) == 0)
-		return false;
-
-	ip_max = nic->umem.frame_bytes - WIRE_ETH_BYTES;
-	if (ip_max > nic->mtu_bytes)
-		ip_max = nic->mtu_bytes;
-	r->header_bytes = wire_header_bytes(whole.peer.family);
-	if (ip_max + WIRE_ETH_BYTES < r->header_bytes)
-		return false;
-	r->payload_max_bytes = ip_max + WIRE_ETH_BYTES - r->header_bytes;
-	r->queue = (uint16_t)((neigh ? neigh->queue : 0u) % nic->queue_cnt);
-	wire_build_headers(r->headers, nic->has_peer_mac ? nic->peer_mac : neigh->mac,
-			   nic->mac, &whole);
-	r->asked = *path;
-	return true;
-}
-
-bool port_can_reach(struct qx_port *port, const struct qx_path *path)
-{
-	return !port->dev->forked && resolve(port, path);
-}
 
 /* ---- Frames ---- */
 

@@ -202,19 +202,3 @@ int ifinfo_get_xdp(struct ifinfo_xdp *out, uint32_t ifindex)
 	close(fd);
 	return err;
 }
-
-int ifinfo_watch(void)
-{
-	struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&links, sizeof(links)) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
-}

@@ -36,8 +36,4 @@ struct ifinfo_xdp {
 
 int ifinfo_get_xdp(struct ifinfo_xdp *out, uint32_t ifindex);
 
-/* ifinfo_watch opens a descriptor that becomes readable when any link of this namespace
- * changes, close-on-exec.  Returns it, or -errno. */
-int ifinfo_watch(void);
-
 #endif

@@ -1,13 +1,13 @@
-/* neigh.h: which MAC address, queue and source address lead to a peer.
+/* neigh.h: what a peer's frames have shown: its MAC address, queue, and our address it used.
  *
- * A pure table without I/O: bounded, no allocation after open.  Its only source today are
- * received frames (neigh_learn): a peer's frames showed the way, replies go back along it,
- * as in s2n-quic and Knot.  An unknown or old entry means: use the kernel socket, which
- * resolves neighbours itself.  A netlink feed will replace the learning.
+ * Bounded, no allocation after open.  Where the kernel's tables are mirrored (mirror.h) these
+ * are hints for the queue and the source address; where they are not, a peer's frames show
+ * the way, and replies go back along it.  An unknown or old entry means: use the kernel
+ * socket, which resolves neighbours itself.
  *
- * Only frames for a registered port that passed the wire parser teach; an entry that is
- * full of one bucket replaces the one heard longest ago, so a flood of spoofed sources
- * costs others the fast lane for a while, never memory and never delivery. */
+ * Only frames for a registered port that passed the wire parser teach; the entry heard longest
+ * ago makes room (addr_table.h), so a flood of spoofed sources costs others the fast lane for
+ * a while, never memory and never delivery. */
 #ifndef QX_NEIGH_H
 #define QX_NEIGH_H
 

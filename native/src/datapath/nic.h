@@ -6,6 +6,7 @@
 #ifndef QX_NIC_H
 #define QX_NIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quicxdp.h"
@@ -35,6 +36,13 @@ struct qx_neigh;
 enum qx_expect {
 	QX_EXPECT_RX,  /* fd: something in the rx ring */
 	QX_EXPECT_ROOM /* tx_fd: something in the completion ring */
+};
+
+/* How packets reach a peer through the rings. */
+struct qx_way {
+	uint8_t mac[6];
+	uint32_t mtu_bytes;    /* the largest IP packet; at most the interface's */
+	struct qx_addr source; /* that the route prefers; QX_UNSPEC: none */
 };
 
 struct qx_nic_ops {
@@ -68,10 +76,16 @@ struct qx_nic_ops {
 	/* stats adds the kernel_* fields and sets zerocopy. */
 	int (*stats)(struct qx_nic *nic, struct qx_stats *out);
 
+	/* way fills in how packets of a path leave through the rings now, false: they must
+	 * go by the kernel's socket.  path->local may be left out.  NULL: the device goes by
+	 * peer_mac, by what peers' frames have shown, and by find_way. */
+	bool (*way)(struct qx_nic *nic, const struct qx_path *path, uint64_t now_ns,
+		    struct qx_way *out);
+
 	/* events takes what event_fd has to tell.  0; -ENXIO the interface is gone for good.
 	 * Needed besides kick: a deleted interface shows nothing at all on its XSKs, so
 	 * without it whoever only receives would be deaf.  NULL: no event_fd either. */
-	int (*events)(struct qx_nic *nic);
+	int (*events)(struct qx_nic *nic, uint64_t now_ns);
 
 	/* local_addrs writes the NIC's own IP addresses (port 0), at most max. */
 	int (*local_addrs)(struct qx_nic *nic, struct qx_addr *out, uint32_t max);
@@ -87,7 +101,7 @@ struct qx_nic {
 	uint8_t mac[6];
 	uint8_t has_peer_mac; /* point to point: every peer is behind peer_mac */
 	uint8_t peer_mac[6];
-	uint32_t mtu_bytes; /* largest IP packet */
+	uint32_t mtu_bytes; /* largest IP packet, when it was opened; way knows of now */
 	uint32_t queue_cnt;
 	uint32_t rx_frame_cnt;   /* per queue, at most the fill ring's size */
 	uint8_t tx_extended;     /* tx elements are longer than struct qx_desc */

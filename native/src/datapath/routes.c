@@ -12,11 +12,10 @@
  * place, the leaf becomes a node and moves one step down. */
 #include "routes.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "os.h"
 #include "quicxdp.h"
 
 enum {
@@ -109,14 +108,15 @@ static inline const uint32_t *net_of_leaf(const struct qx_routes *r, const struc
 	return (const uint32_t *)(const void *)(block + ip_bytes(family));
 }
 
-/* The first bits of two addresses, at least one. */
+/* The first bits of two addresses, at least one; on little-endian machines, as all are that we
+ * build for. */
 static inline bool same_bits_ipv4(const uint8_t *a, const uint8_t *b, uint32_t bits)
 {
 	uint32_t x, y;
 
 	memcpy(&x, a, sizeof(x));
 	memcpy(&y, b, sizeof(y));
-	return be32toh(x ^ y) >> (32 - bits) == 0;
+	return __builtin_bswap32(x ^ y) >> (32 - bits) == 0;
 }
 
 static inline bool same_bits_ipv6(const uint8_t *a, const uint8_t *b, uint32_t bits)
@@ -126,8 +126,8 @@ static inline bool same_bits_ipv6(const uint8_t *a, const uint8_t *b, uint32_t b
 	memcpy(x, a, sizeof(x));
 	memcpy(y, b, sizeof(y));
 	if (bits <= 64)
-		return be64toh(x[0] ^ y[0]) >> (64 - bits) == 0;
-	return x[0] == y[0] && be64toh(x[1] ^ y[1]) >> (128 - bits) == 0;
+		return __builtin_bswap64(x[0] ^ y[0]) >> (64 - bits) == 0;
+	return x[0] == y[0] && __builtin_bswap64(x[1] ^ y[1]) >> (128 - bits) == 0;
 }
 
 static inline bool leaf_covers(const struct qx_routes *r, const struct node *n,
@@ -143,12 +143,9 @@ static inline bool leaf_covers(const struct qx_routes *r, const struct node *n,
 
 int routes_open(struct qx_routes **out)
 {
-	void *memory = mmap(NULL, sizeof(struct qx_routes), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (memory == MAP_FAILED)
+	*out = os_map(sizeof(struct qx_routes));
+	if (!*out)
 		return -ENOMEM;
-	*out = memory;
 	routes_clear(*out);
 	return 0;
 }
@@ -156,7 +153,7 @@ int routes_open(struct qx_routes **out)
 void routes_close(struct qx_routes *r)
 {
 	if (r)
-		munmap(r, sizeof(*r));
+		os_unmap(r, sizeof(*r));
 }
 
 void routes_clear(struct qx_routes *r)

@@ -61,10 +61,11 @@ static int wake(struct qx_nic *nic, uint32_t queue)
 
 /* Costs no call, since the rings' flags are in memory, unless there is news.  Packets that are
  * in the ring when an adapter stops finishing checksums go out without one. */
-static int events(struct qx_nic *nic)
+static int events(struct qx_nic *nic, uint64_t now_ns)
 {
 	struct winxdp *x = winxdp_of(nic);
 
+	(void)now_ns;
 	for (uint32_t i = 0; i < nic->queue_cnt; i++) {
 		const struct qx_queue *q = &nic->queues[i];
 
