@@ -50,6 +50,8 @@ class Stats:
     kernel_rx_ring_full: int = 0
     kernel_fill_ring_empty: int = 0
     kernel_tx_ring_empty: int = 0
+    icmp_believed: int = 0
+    icmp_ignored: int = 0
     mirror_dumps: int = 0  # of the kernel's routes and neighbours: 1 at opening
     mirror_overruns: int = 0
     mirror_solicits: int = 0

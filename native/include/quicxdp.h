@@ -164,10 +164,14 @@ struct qx_send_item {
 	uint8_t zero;
 };
 
-/* A send or receive error that the kernel reported for one peer. */
+/* A send or receive error that the kernel reported for one peer.  ICMP messages are reported
+ * to endpoints with a remote address, as sockets do, if they fit what was sent; a path's MTU
+ * that they told limits what qx_reserve takes for any endpoint's peer, for ten minutes. */
 struct qx_error {
-	int32_t code; /* positive errno */
-	uint32_t zero;
+	int32_t code;       /* positive errno */
+	uint16_t mtu_bytes; /* EMSGSIZE by ICMP: the path's, as an IP packet; else 0 */
+	uint8_t icmp;       /* 1: an ICMP message said so, about an earlier datagram */
+	uint8_t zero;
 	struct qx_addr peer; /* QX_UNSPEC where the kernel did not say */
 };
 
@@ -240,6 +244,9 @@ struct qx_stats {
 	uint64_t kernel_fill_ring_empty;
 	uint64_t kernel_tx_ring_empty;
 
+	uint64_t icmp_believed; /* messages about what this endpoint has sent */
+	uint64_t icmp_ignored;  /* messages that do not fit what it has sent */
+
 	/* The mirror of the kernel's routes and neighbours (the device's too). */
 	uint64_t mirror_dumps;        /* read from the beginning: 1 at opening */
 	uint64_t mirror_overruns;     /* messages were lost, so it was read again */
@@ -309,7 +316,8 @@ void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch);
  * Exactly one qx_commit with the same array must follow before anything else is called.
  *
  * Returns  how many slots were filled in, 0 if nothing is free now (qx_flush and wait),
- *          -EMSGSIZE if len_bytes can never be sent on that path.
+ *          -EMSGSIZE if len_bytes cannot be sent on that path, as far as interface, route
+ *          and ICMP tell.
  * Cost     sizes equal in a row go out as one UDP_SEGMENT send: reserve what you fill. */
 int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_bytes,
 	       struct qx_slot *slots, uint32_t n);

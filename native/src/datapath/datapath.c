@@ -51,10 +51,15 @@ static int open_wait(struct qx_datapath *dp, char *why)
 
 static int open_udp(struct qx_datapath *dp, const struct qx_config *cfg, char *why)
 {
-	int err = udp_open(&dp->udp, cfg, why);
+	int err = icmp_open(&dp->icmp, cfg->remote.family != QX_UNSPEC);
 
-	if (err < 0)
+	if (err < 0) {
+		why_set(why, "no memory for the table of peers that ICMP is checked against");
 		return err;
+	}
+	if ((err = udp_open(&dp->udp, cfg, why)) < 0)
+		return err;
+	udp_set_icmp(dp->udp, dp->icmp);
 	udp_local(dp->udp, &dp->local);
 	udp_remote(dp->udp, &dp->remote);
 	udp_set_acl(dp->udp, dp->acl);
@@ -231,6 +236,7 @@ void qx_close(struct qx_datapath *dp)
 	if (dp->dev)
 		device_put(dp->dev);
 	udp_close(dp->udp);
+	icmp_close(dp->icmp);
 	wait_close(dp->wait);
 	acl_close(dp->acl);
 	free(dp);
@@ -303,6 +309,8 @@ int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 		return err;
 	if (dp->udp)
 		udp_stats(dp->udp, out);
+	if (dp->icmp)
+		icmp_stats(dp->icmp, out);
 	if (dp->port)
 		err = port_stats(dp->port, out);
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)

@@ -8,6 +8,7 @@
 #include "acl.h"
 #include "device.h"
 #include "errors.h"
+#include "icmp.h"
 #include "quicxdp.h"
 #include "tap.h"
 #include "udp.h"
@@ -38,7 +39,12 @@ struct qx_datapath {
 	struct qx_path reserved_path; /* with a tap: from qx_reserve to qx_commit */
 	struct qx_path tap_source;    /* with a tap: the source address to a peer */
 
-	enum qx_lane reserved_lane;   /* from qx_reserve to qx_commit */
+	struct qx_icmp *icmp; /* NULL in the simulation */
+	uint64_t now_ns;      /* as the last qx_recv was told */
+
+	enum qx_lane reserved_lane; /* from qx_reserve to qx_commit */
+	uint32_t reserved_cnt;
+	uint32_t reserved_bytes;      /* of each */
 	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
 	bool want_write[QX_LANE_CNT]; /* as the wait set has it */
 

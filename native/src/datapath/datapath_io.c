@@ -104,6 +104,7 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 		return -EBUSY;
 	batch->datagram_cnt = batch->path_cnt = 0;
 	dp->turns++;
+	dp->now_ns = now_ns;
 	wait_clear(dp->wait, now_ns);
 	if (dp->tap && dp->simulated)
 		tap_set_virtual_now(dp->tap, now_ns);
@@ -187,10 +188,14 @@ int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_
 
 	if (err < 0)
 		return err;
+	dp->reserved_cnt = 0;
 	if (path->peer.family == QX_UNSPEC && dp->remote.family != QX_UNSPEC) {
 		whole = (struct qx_path){.peer = dp->remote, .local = path->local};
 		path = &whole;
 	}
+	if (dp->icmp && path->peer.family != QX_UNSPEC &&
+	    len_bytes > icmp_limit(dp->icmp, &path->peer, dp->now_ns))
+		return -EMSGSIZE;
 	lane = choose_lane(dp, path);
 	if (lane < 0)
 		return lane;
@@ -201,8 +206,26 @@ int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_
 	dp->reserved_lane = (enum qx_lane)lane;
 	if (dp->tap)
 		dp->reserved_path = *path;
+	dp->reserved_cnt = got > 0 ? (uint32_t)got : 0;
+	dp->reserved_bytes = len_bytes;
 	dp->starved[lane] = got == 0 && n > 0;
 	return got;
+}
+
+/* What ICMP may be about.  One of a reservation is enough, the longest. */
+static void note_sent(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
+{
+	const struct qx_slot *longest = slots;
+
+	/* Slots that were not reserved point nowhere. */
+	if (!dp->icmp || n == 0 || n > dp->reserved_cnt)
+		return;
+	dp->reserved_cnt = 0;
+	for (uint32_t i = 1; i < n; i++)
+		if (slots[i].len_bytes > longest->len_bytes)
+			longest = &slots[i];
+	if (longest->len_bytes > 0 && longest->len_bytes <= dp->reserved_bytes)
+		icmp_sent(dp->icmp, longest->data, longest->len_bytes);
 }
 
 int qx_commit(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
@@ -211,6 +234,7 @@ int qx_commit(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
 
 	if (err < 0)
 		return err;
+	note_sent(dp, slots, n);
 	if (dp->reserved_lane == QX_LANE_XDP)
 		return dp->port ? port_commit(dp->port, slots, n) : -EINVAL;
 	err = dp->udp ? udp_commit(dp->udp, slots, n) : -EINVAL;

@@ -20,8 +20,8 @@ struct qx_errors {
 	struct qx_error ring[QX_ERRORS_MAX];
 };
 
-/* errors_push adds one; code is a positive errno, peer may be NULL. */
-static inline void errors_push(struct qx_errors *e, int code, const struct qx_addr *peer)
+/* errors_next is the place of one more, zeroed. */
+static inline struct qx_error *errors_next(struct qx_errors *e)
 {
 	struct qx_error *err = &e->ring[(e->first + e->cnt) % QX_ERRORS_MAX];
 
@@ -31,9 +31,28 @@ static inline void errors_push(struct qx_errors *e, int code, const struct qx_ad
 	} else {
 		e->cnt++;
 	}
-	*err = (struct qx_error){.code = code};
+	*err = (struct qx_error){0};
+	return err;
+}
+
+/* errors_push adds one; code is a positive errno, peer may be NULL. */
+static inline void errors_push(struct qx_errors *e, int code, const struct qx_addr *peer)
+{
+	struct qx_error *err = errors_next(e);
+
+	err->code = code;
 	if (peer)
 		err->peer = *peer;
+}
+
+/* errors_push_icmp adds what an ICMP message said. */
+static inline void errors_push_icmp(struct qx_errors *e, int code, const struct qx_addr *peer,
+				    uint32_t mtu_bytes)
+{
+	struct qx_error *err = errors_next(e);
+
+	*err = (struct qx_error){.code = code, .icmp = 1, .peer = *peer};
+	err->mtu_bytes = mtu_bytes <= UINT16_MAX ? (uint16_t)mtu_bytes : UINT16_MAX;
 }
 
 /* errors_pop takes the oldest.  Returns 1, or 0 when there is none. */

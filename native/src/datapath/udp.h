@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "acl.h"
+#include "icmp.h"
 #include "quicxdp.h"
 
 struct qx_udp;
@@ -32,6 +33,10 @@ void udp_disown(struct qx_udp *u);
  * udp_close. */
 void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl);
 
+/* udp_set_icmp: who judges the ICMP messages that come for this socket; before anything is
+ * sent or received.  Owner: the caller; it outlives u. */
+void udp_set_icmp(struct qx_udp *u, struct qx_icmp *icmp);
+
 int udp_fd(const struct qx_udp *u);
 
 /* udp_local is the bound address; udp_remote the connected peer, QX_UNSPEC if there is
@@ -44,7 +49,7 @@ bool udp_is_dual_stack(const struct qx_udp *u);
 size_t udp_memory(const struct qx_udp *u, uint8_t **base);
 
 /* udp_recv appends datagrams to *batch until it is full or nothing waits; at most one
- * system call.  Returns how many. */
+ * system call, besides what errors take.  Returns how many. */
 int udp_recv(struct qx_udp *u, struct qx_batch *batch);
 
 /* udp_recv_done gives back cnt datagrams that share one frame. */

@@ -4,6 +4,7 @@
  *  - IP_PMTUDISC_PROBE sets DF and ignores what ICMP said about the path's MTU, as a QUIC
  *    endpoint that searches it by itself must (RFC 9000 section 14.2.1).  A datagram over
  *    the interface's MTU is refused with EMSGSIZE.
+ *  - IP_RECVERR makes the kernel keep what ICMP says (udp_linux_icmp.c).
  *  - An IPv6 socket that also serves IPv4 needs the IPv4 options too: the kernel reports
  *    TOS of IPv4 datagrams by IP_TOS, never by IPV6_TCLASS.
  *  - SO_RCVBUFFORCE needs CAP_NET_ADMIN; without it net.core.rmem_max limits us. */
@@ -41,11 +42,13 @@ static const struct must_option {
 } must_ipv4[] =
 	{
 		{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
+		{SOL_IP, IP_RECVERR, 1, "IP_RECVERR"},
 		{SOL_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
 		{SOL_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
 },
   must_ipv6[] = {
 	  {SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
+	  {SOL_IPV6, IPV6_RECVERR, 1, "IPV6_RECVERR"},
 	  {SOL_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
 	  {SOL_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
 };
@@ -292,6 +295,11 @@ free_lane:
 void udp_forked(struct qx_udp *u)
 {
 	u->forked = true;
+}
+
+void udp_set_icmp(struct qx_udp *u, struct qx_icmp *icmp)
+{
+	u->icmp = icmp;
 }
 
 void udp_disown(struct qx_udp *u)

@@ -2,6 +2,7 @@
  *
  *      udp_linux.c         opens, adopts, sets options, closes
  *      udp_linux_why.c     sentences for what can go wrong there
+ *      udp_linux_icmp.c    the error queue
  *      udp_linux_rx.c      recvmmsg + UDP_GRO: messages in, datagrams out
  *      udp_linux_tx.c      datagrams in, messages collected
  *      udp_linux_flush.c   sendmmsg + UDP_SEGMENT: messages out
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "errors.h"
+#include "icmp.h"
 #include "quicxdp.h"
 #include "udp.h"
 
@@ -38,7 +40,8 @@ enum {
 	UDP_TX_SEGMENTS = 64,         /* UDP_MAX_SEGMENTS before Linux 6.9 */
 	UDP_TX_MESSAGE_BYTES = 65000, /* below 65,535 with headers of either family */
 
-	UDP_EINTR_TRIES = 16 /* in a row; then the caller is asked to come back */
+	UDP_EINTR_TRIES = 16, /* in a row; then the caller is asked to come back */
+	UDP_ERROR_TRIES = 8   /* of a message that errors about others stand before */
 };
 
 struct udp_rx_control {
@@ -81,7 +84,7 @@ struct udp_tx_message {
 	uint16_t plain_control_bytes; /* control without, and */
 	uint16_t gso_control_bytes;   /* with UDP_SEGMENT */
 	uint8_t ecn;
-	bool retried; /* after an error about an earlier datagram */
+	uint8_t retries; /* after errors about earlier datagrams */
 };
 
 struct udp_tx {
@@ -120,6 +123,8 @@ struct qx_udp {
 	struct qx_lane_stats stats;
 	uint64_t drop[QX_DROP_CNT];
 	struct qx_errors errors;
+	struct qx_icmp *icmp; /* the endpoint's */
+	bool errors_left;     /* the error queue was not read to its end */
 	struct udp_rx rx;
 	struct udp_tx tx;
 };
@@ -127,6 +132,9 @@ struct qx_udp {
 /* udp_rx_init and udp_tx_init tie headers, names and controls together once. */
 void udp_rx_init(struct udp_rx *rx, uint8_t *base);
 void udp_tx_init(struct udp_tx *tx, uint8_t *base, bool gso);
+
+/* udp_read_errors takes what the error queue holds, at most READS_MAX.  Returns how many. */
+uint32_t udp_read_errors(struct qx_udp *u);
 
 /* These fill in why for a system call's -errno.  Returns what udp_open returns. */
 int udp_why_socket(char *why, int err, int domain);

@@ -4,7 +4,8 @@
  *      EAGAIN                  everything stays, in order, for the next flush
  *      EIO, EINVAL, ...        perhaps UDP_SEGMENT: the segments go one by one, and if that
  *                              works, from now on all do
- *      ECONNREFUSED            about an earlier datagram: reported, this one goes again
+ *      any, with something     about an earlier datagram (ICMP): this one goes again
+ *      in the error queue
  *      others                  this message is counted and reported, the rest goes on */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,17 +47,22 @@ static void give_up_first(struct qx_udp *u, int code)
 		u->tx.first++;
 }
 
-/* ECONNREFUSED is an ICMP message about an earlier datagram of a connected socket, which
- * the kernel reports instead of sending this one (net/core/sock.c, sock_error): reported,
- * and this one tried again. */
+/* An ICMP message about an earlier datagram stands before this one: the kernel reports it
+ * instead of sending (net/core/sock.c, sock_error).  This one is tried again; what was said
+ * is in the error queue, except where there was no room for it. */
 static bool retry_first(struct qx_udp *u, int code)
 {
 	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
+	bool told = udp_read_errors(u) > 0;
 
-	if (code != ECONNREFUSED || m->retried)
+	/* A datagram never meets this by itself. */
+	if (!told && code != ECONNREFUSED)
 		return false;
-	m->retried = true;
-	errors_push(&u->errors, code, &u->remote);
+	if (m->retries == UDP_ERROR_TRIES)
+		return false;
+	m->retries++;
+	if (!told)
+		errors_push(&u->errors, code, &u->remote);
 	return true;
 }
 
@@ -157,13 +163,15 @@ int udp_flush(struct qx_udp *u)
 	 * ends here. */
 	while (tx->first < tx->end) {
 		code = send_some(u);
+		if (code > 0 && code != EAGAIN && code != EINTR && retry_first(u, code))
+			continue;
 		if (may_mean_no_gso(code) && uses_gso(tx, &tx->messages[tx->first]))
 			code = send_segments(u, code);
 		if (code == EAGAIN || (code == EINTR && ++tries == UDP_EINTR_TRIES)) {
 			tx->open = false;
 			return 1;
 		}
-		if (code > 0 && code != EINTR && !retry_first(u, code))
+		if (code > 0 && code != EINTR)
 			give_up_first(u, code);
 	}
 	tx->first = tx->end = tx->iov_cnt = tx->used_bytes = 0;

@@ -227,20 +227,30 @@ static int recv_messages(struct qx_udp *u, struct mmsghdr *headers, uint32_t cnt
 	return 1;
 }
 
+/* Shall recv be tried again after this errno?  An ICMP message stands before what waits. */
+static bool retry_recv(struct qx_udp *u, int code)
+{
+	if (code == EAGAIN)
+		return false;
+	return code == EINTR || udp_read_errors(u) > 0;
+}
+
 static void receive(struct qx_udp *u)
 {
 	uint32_t first, cnt = wanted(&u->rx, &first);
 	int got, tries = 0;
 
+	if (u->errors_left)
+		udp_read_errors(u);
 	if (cnt == 0)
 		return;
 	do {
 		got = recv_messages(u, &u->rx.headers[first], cnt);
-	} while (got < 0 && errno == EINTR && ++tries < UDP_EINTR_TRIES);
+	} while (got < 0 && ++tries < UDP_EINTR_TRIES && retry_recv(u, errno));
 	u->rx.next = first;
 	u->rx.end = first + (got > 0 ? (uint32_t)got : 0);
-	/* Whatever it is, it is about a datagram or a peer and not about the socket: an
-	 * ICMP message (ECONNREFUSED, EHOSTUNREACH), or memory that ran out. */
+	/* Whatever it is, it is about a datagram or a peer and not about the socket: an ICMP
+	 * message for which the queue had no room, or memory that ran out. */
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		errors_push(&u->errors, errno, u->connected ? &u->remote : NULL);
 }

@@ -335,6 +335,14 @@ void udp_forked(struct qx_udp *u)
 	(void)u;
 }
 
+/* WinSock has no error queue: what ICMP says is the error of a later receive, about nobody in
+ * particular. */
+void udp_set_icmp(struct qx_udp *u, struct qx_icmp *icmp)
+{
+	(void)u;
+	(void)icmp;
+}
+
 void udp_disown(struct qx_udp *u)
 {
 	if (u->socket != INVALID_SOCKET)
