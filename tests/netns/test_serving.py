@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
+import threading
+from concurrent import futures
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +17,7 @@ import qxecho
 import qxserve
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     import qxnet
 
@@ -161,3 +166,83 @@ def test_io_xdp_says_that_the_interface_does_not_exist(
     )
     with pytest.raises(qxserve.ServeError, match=r"qxnosuch"):
         server.start()
+
+
+TROUBLE_FILE_BYTES = 12_000_000
+
+
+def troubles(link: qxnet.Link) -> list[list[list[str]]]:
+    """List what goes wrong at the server's end, each with its way back."""
+    ip = ["ip"]
+    device = ["dev", link.server.interface]
+    end = [*ip, "link", "set", *device]
+    neighbours = [
+        [*ip, "neighbour", "flush", *device, "to", address]
+        for address in (link.client.address4, link.client.address6)
+    ]
+    return [
+        neighbours,
+        [[*end, "mtu", "1400"], [*end, "mtu", "1500"]],
+        [
+            [*ip, "rule", "add", "to", "192.0.2.0/24"],
+            [*ip, "rule", "del", "pref", "32765"],
+        ],
+        [[*end, "down"], [*end, "up"]],
+        neighbours,
+    ]
+
+
+@contextlib.contextmanager
+def troubled(link: qxnet.Link) -> Iterator[list[int]]:
+    """Make one trouble after the other for the time of a ``with`` block.
+
+    Yields a list with the number of rounds, which grows meanwhile.
+    """
+    rounds = [0]
+    over = threading.Event()
+
+    def make() -> None:
+        while not over.is_set():
+            for commands in troubles(link):
+                for command in commands:
+                    link.server.run(command)
+            rounds[0] += 1
+
+    with futures.ThreadPoolExecutor(max_workers=1) as pool:
+        trouble = pool.submit(make)
+        try:
+            yield rounds
+        finally:
+            over.set()
+            trouble.result()
+
+
+@pytest.mark.parametrize("host", ["10.77.0.1", "fd77::1"])
+def test_a_download_survives_what_happens_to_an_interface(
+    link: qxnet.Link, site: Path, certificate: qxserve.Certificate, host: str
+) -> None:
+    """Neighbours get lost, rules and MTUs change, cables are pulled; all bytes arrive."""
+    want = os.urandom(TROUBLE_FILE_BYTES)
+    (site / "big.bin").write_bytes(want)
+    with link.server.entered():
+        for scope in ("all", link.server.interface):
+            keep = Path("/proc/sys/net/ipv6/conf", scope, "keep_addr_on_down")
+            keep.write_text("1", encoding="ascii")
+    with serving(link, site, certificate, hosts=(host,)) as server:
+        with troubled(link) as rounds:
+            got = qxclients.gtlsclient(
+                link.client,
+                (host, PORT),
+                "/big.bin",
+                work=site.parent,
+                certificate=certificate,
+            )
+        stats = server.stats()
+
+    assert got == want
+    assert rounds[0] > 0
+    assert stats["mirror_link_changes"] >= 4 * rounds[0]
+    assert stats["mirror_bad_messages"] == 0
+    assert stats["lanes"]["xdp"]["tx_packets"] > 0
+    assert stats["lanes"]["socket"]["tx_packets"] > 0
+    assert sum(stats["frames"].values()) == stats["frame_cnt"]
