@@ -158,10 +158,37 @@ static void without_a_way_the_peer_is_left_to_the_socket(void)
 	hear(port, 0, SECOND_NS);
 	T_CHECK(port_can_reach(port, &path));
 	hand.no_way = true;
+	hand.nic.ways_changed++;
 	T_CHECK(!port_can_reach(port, &path));
 	T_EQ(port_reserve(port, &path, 10, NULL, 1), -ENETUNREACH);
 	hand.no_way = false;
+	hand.nic.ways_changed++;
 	T_CHECK(port_can_reach(port, &path));
+	finish(port, NULL);
+}
+
+/* What was resolved is used again until something changes, and not for long. */
+static void a_way_is_asked_for_again_when_anything_has_changed(void)
+{
+	struct qx_port *port = fresh_port();
+	struct qx_path path = to_peer();
+	uint32_t asked;
+
+	hand_mirrors();
+	hear(port, 0, SECOND_NS);
+	T_CHECK(port_can_reach(port, &path));
+	asked = hand.ways;
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(hand.ways, asked);
+	hand.nic.ways_changed++;
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(hand.ways, asked + 1);
+	hear(port, 1, SECOND_NS); /* on another queue */
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(hand.ways, asked + 2);
+	recv_at(port, 2 * SECOND_NS);
+	T_CHECK(port_can_reach(port, &path));
+	T_EQ(hand.ways, asked + 3);
 	finish(port, NULL);
 }
 
@@ -184,6 +211,7 @@ static void a_peer_never_heard_is_reached_where_the_source_is_clear(void)
 	slot.len_bytes = 0;
 	T_EQ(port_commit(port, &slot, 1), 0);
 	hand.way_source = v4(7, 0); /* not ours to send from */
+	hand.nic.ways_changed++;
 	T_CHECK(!port_can_reach(port, &path));
 	finish(port, NULL);
 }
@@ -202,6 +230,7 @@ static void the_way_says_how_long_a_datagram_may_be(void)
 	slot.len_bytes = 0;
 	T_EQ(port_commit(port, &slot, 1), 0);
 	hand.way_mtu_bytes = 9000; /* never more than a frame holds */
+	hand.nic.ways_changed++;
 	T_CHECK(port_can_reach(port, &path));
 	T_EQ(port_reserve(port, &path, 2048 - 42 + 1, &slot, 1), -EMSGSIZE);
 	finish(port, NULL);
@@ -611,6 +640,8 @@ static const struct t_case cases[] = {
 	{"a way that the system knows is used", a_way_that_the_system_knows_is_used},
 	{"without a way the peer is left to the socket",
 	 without_a_way_the_peer_is_left_to_the_socket},
+	{"a way is asked for again when anything has changed",
+	 a_way_is_asked_for_again_when_anything_has_changed},
 	{"a peer never heard is reached where the source is clear",
 	 a_peer_never_heard_is_reached_where_the_source_is_clear},
 	{"the way says how long a datagram may be", the_way_says_how_long_a_datagram_may_be},

@@ -88,11 +88,13 @@ static int wake(struct qx_nic *nic, uint32_t queue)
 static int events(struct qx_nic *nic, uint64_t now_ns)
 {
 	struct afxdp *x = self(nic);
+	uint32_t news = mirror_netlink_read(x->mirror, now_ns, &nic->rx_syscalls);
 	int err = 0;
 	socklen_t len = sizeof(err);
 
+	nic->ways_changed += news != 0;
 	/* The AF_XDP socket knows best whether it was its interface that went. */
-	if (mirror_netlink_read(x->mirror, now_ns, &nic->rx_syscalls) && !x->gone) {
+	if (news & MIRROR_READ_LINK && !x->gone) {
 		nic->rx_syscalls++;
 		if (getsockopt(nic->queues[0].fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 &&
 		    err == ENETDOWN)

@@ -67,6 +67,9 @@ struct binding {
 /* A way to a peer, resolved by port_can_reach and used by port_reserve. */
 struct route {
 	struct qx_path asked; /* key; peer QX_UNSPEC: none */
+	uint64_t as_of_ways;  /* what it was resolved from, and when */
+	uint64_t as_of_taught;
+	uint64_t as_of_ns;
 	uint32_t header_bytes;
 	uint32_t payload_max_bytes;
 	uint16_t queue;
@@ -94,6 +97,7 @@ struct qx_device {
 	struct qx_neigh_table *neigh;
 	struct qx_addr taught_peer; /* learned last */
 	struct qx_neigh taught;
+	uint64_t taught_cnt; /* changes of the hints: peer, queue, or address */
 
 	struct qx_tap *tap; /* NULL: nobody wants to see our frames */
 	uint32_t tap_interface;

@@ -154,6 +154,9 @@ static void learn(struct qx_device *dev, const struct wire_datagram *w, uint32_t
 	if (addr_equal(&peer, &dev->taught_peer) &&
 	    memcmp(&seen, &dev->taught, sizeof(seen)) == 0)
 		return;
+	if (!addr_equal(&peer, &dev->taught_peer) || seen.queue != dev->taught.queue ||
+	    !addr_equal(&seen.local, &dev->taught.local))
+		dev->taught_cnt++;
 	neigh_learn(dev->neigh, &peer, &seen);
 	dev->taught_peer = peer;
 	dev->taught = seen;

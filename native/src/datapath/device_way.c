@@ -10,6 +10,9 @@
  * base_reachable_time for IPv4 too).  After it the kernel socket resolves and probes. */
 #define NEIGH_AGE_MAX_NS (30 * 1000000000ull)
 
+/* How long an answer of ops->way is used, so that a stale neighbour is asked for in time. */
+#define WAY_AGE_MAX_NS 1000000000ull
+
 /* What is found, in either manner. */
 struct found {
 	struct qx_addr local;
@@ -113,6 +116,18 @@ static bool find_by_frames(struct qx_port *port, const struct qx_path *path,
 
 /* ---- Either way ---- */
 
+/* is_fresh: may the way that was resolved last be used again? */
+static bool is_fresh(const struct qx_port *port, const struct qx_path *path)
+{
+	const struct qx_device *dev = port->dev;
+	const struct route *r = &port->route;
+
+	return dev->nic->ops->way && r->asked.peer.family != QX_UNSPEC &&
+	       path_equal(&r->asked, path) && r->as_of_ways == dev->nic->ways_changed &&
+	       r->as_of_taught == dev->taught_cnt &&
+	       dev->now_ns - r->as_of_ns < WAY_AGE_MAX_NS;
+}
+
 static bool resolve(struct qx_port *port, const struct qx_path *path)
 {
 	struct qx_device *dev = port->dev;
@@ -122,6 +137,8 @@ static bool resolve(struct qx_port *port, const struct qx_path *path)
 	struct found found;
 	uint32_t ip_max;
 
+	if (!dev->gone && !dev->link_down && is_fresh(port, path))
+		return true;
 	r->asked.peer.family = QX_UNSPEC;
 	if (dev->gone || dev->link_down || path->peer.port == 0 ||
 	    !wire_address_possible(&path->peer))
@@ -142,6 +159,9 @@ static bool resolve(struct qx_port *port, const struct qx_path *path)
 	r->queue = (uint16_t)(found.queue % nic->queue_cnt);
 	wire_build_headers(r->headers, found.way.mac, nic->mac, &whole);
 	r->asked = *path;
+	r->as_of_ways = nic->ways_changed;
+	r->as_of_taught = dev->taught_cnt;
+	r->as_of_ns = dev->now_ns;
 	return true;
 }
 

@@ -182,14 +182,17 @@ static int read_once(struct qx_mirror_netlink *n, uint64_t now_ns, bool *link_ne
 	return err < 0 ? err : 1;
 }
 
-bool mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns, uint64_t *syscalls)
+uint32_t mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns, uint64_t *syscalls)
 {
 	bool link_news = false;
+	uint32_t news = 0;
 	int rc = 1;
 
 	for (int i = 0; i < READS_MAX && rc != 0; i++) {
 		++*syscalls;
 		rc = read_once(n, now_ns, &link_news);
+		if (rc != 0)
+			news |= MIRROR_READ_SOME;
 		/* Whatever it was, what is known may be wrong by now. */
 		if (rc < 0)
 			give_up_dump(n);
@@ -197,8 +200,9 @@ bool mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns, uint64_t 
 	if (n->mirror.wants_dump && n->step == STEP_CNT && now_ns >= n->next_dump_ns) {
 		++*syscalls;
 		start_dump(n, now_ns);
+		news |= MIRROR_READ_SOME;
 	}
-	return link_news;
+	return link_news ? news | MIRROR_READ_LINK : news;
 }
 
 /* ---- Asking ---- */

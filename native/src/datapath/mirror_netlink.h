@@ -21,10 +21,16 @@ void mirror_netlink_close(struct qx_mirror_netlink *n);
 /* mirror_netlink_fd is readable while there is something to read. */
 int mirror_netlink_fd(const struct qx_mirror_netlink *n);
 
-/* mirror_netlink_read takes a bounded number of messages.  Returns true if some link of the
- * namespace changed: the caller's own may be gone.
+enum mirror_read {
+	MIRROR_READ_SOME = 1, /* messages came: answers may be different */
+	MIRROR_READ_LINK =
+		2 /* some link of the namespace changed: the caller's may be gone */
+};
+
+/* mirror_netlink_read takes a bounded number of messages.  Returns enum mirror_read, or'ed.
  * Cost     a few system calls, counted in *syscalls; no allocation. */
-bool mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns, uint64_t *syscalls);
+uint32_t mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns,
+			     uint64_t *syscalls);
 
 /* mirror_netlink_way is struct qx_nic_ops' way.
  * Cost     none but memory; one system call per MIRROR_SOLICIT_NS and stale neighbour. */

@@ -107,6 +107,7 @@ struct qx_nic {
 	uint8_t tx_extended;     /* tx elements are longer than struct qx_desc */
 	uint8_t tx_checksum;     /* the NIC finishes UDP checksums */
 	uint8_t kick_after_reap; /* it may stop for want of completions taken */
+	uint64_t ways_changed; /* grows with events after which way may answer differently */
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
 	int event_fd; /* pollable: call ops->events; only if that is set */
