@@ -4,7 +4,7 @@
  * branches end in leaves.  A node is eight bytes: which of its sixteen children exist, which
  * of the fifteen prefixes that end inside it exist, and where the block is that holds both,
  * side by side.  A lookup goes as deep as it takes to tell the prefix from its neighbours,
- * about five nodes in a table of 100,000, and never goes back; decision 0008 says why this
+ * about five nodes in a table of 100,000, and never goes back; decision 0009 says why this
  * and not another structure, bench/route_load.c measures it.
  *
  * A prefix may have several routes.  What a lookup answers is the hop of the one with the
