@@ -6,7 +6,7 @@
  *      datapath_load ping  local= peer= [interface=] [packets=]
  *
  * With interface= the XDP lane is under test, without it the socket lane.  The XDP lane
- * learns the way to a peer from the peer's frames, so tx and ping first exchange one-byte
+ * sends once the kernel knows the peer's neighbour, so tx and ping first exchange one-byte
  * greetings until an answer came over XDP, and tx repeats one every GREET_NS; receivers
  * answer them and do not count them.
  *
