@@ -46,6 +46,7 @@ for module, attributes in (
     for attribute in attributes.split():
         if hasattr(module, attribute):
             delattr(module, attribute)
+os.process_cpu_count = os.cpu_count  # as Python 3.13 and newer have it there
 os.supports_dir_fd = set()
 sys.platform = "win32"
 """
