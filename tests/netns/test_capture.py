@@ -24,7 +24,7 @@ SECRETS = ("--pcap-secrets",)
 FILE_BYTES = 200_000
 # RFC 8446 section 4, RFC 9114 section 11.2.1
 CLIENT_HELLO, FINISHED = "1", "20"
-HEADERS = "1"
+HEADERS = 1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +42,7 @@ class Packet:
     has_good_checksum: bool
     is_readable: bool
     handshake_types: tuple[str, ...]
-    http3_frame_types: tuple[str, ...]
+    http3_frame_types: tuple[int, ...]
 
 
 def read(file: Path) -> list[Packet]:
@@ -63,7 +63,8 @@ def read(file: Path) -> list[Packet]:
                 has_good_checksum=checksum == "1",
                 is_readable=bool(frames),
                 handshake_types=tuple(filter(None, handshake.split(","))),
-                http3_frame_types=tuple(filter(None, http3.split(","))),
+                # In hexadecimal, by some versions of tshark.
+                http3_frame_types=tuple(int(t, 0) for t in http3.split(",") if t),
             )
         )
     return packets

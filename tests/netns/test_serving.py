@@ -145,7 +145,8 @@ def test_io_auto_serves_by_socket_where_another_program_is_attached(
                 stats = server.stats()
             assert got == (site / "file.bin").read_bytes()
             assert stats["rx_ring_produced"] == 0
-            assert stats["lanes"]["socket"]["rx_packets"] > 100
+            # At least: how many packets one ACK covers is up to the client.
+            assert stats["lanes"]["socket"]["rx_packets"] > 10
             assert "socket" in server.text
 
     asyncio.run(hold_and_fetch())
