@@ -133,6 +133,8 @@ class EngineTurn:
         Raises:
             DatapathError: sending failed as a whole.
         """
+        if get_ident() != self._owner.thread:
+            self._owner.refuse(WHAT)
         return self.engine.finish(now_ns, alarm_ns)
 
     def _pump(self) -> None:

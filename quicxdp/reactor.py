@@ -120,6 +120,7 @@ class Reactor:
         """Let an engine receive, and send, from now on."""
         self._turn = turn
         if self._running:
+            self._unwatch()
             self.start()
 
     def start(self) -> None:
@@ -216,7 +217,7 @@ class Reactor:
                     self._others_first()
                 if batch:
                     self._endpoint.deliver(batch)
-            self._run_due(now_ns)
+            self._run_due(now_ns, is_due=self.clock.alarm_ns <= now_ns)
         finally:
             self._in_turn = False
             if self._running:
@@ -235,8 +236,8 @@ class Reactor:
         else:
             self._waiter.stop()
 
-    def _run_due(self, now_ns: int) -> None:
-        if self.clock.alarm_ns <= now_ns:
+    def _run_due(self, now_ns: int, *, is_due: bool) -> None:
+        if is_due:
             self.clock.alarm_ns = NEVER_NS
             run_due(self._loop, self.clock, now_ns)
         if self.outbox.stalled:
@@ -295,9 +296,7 @@ class Reactor:
                 self._others_first()
             if flags & TURN_EVENTS and (batch := turn.take()):
                 self._endpoint.deliver(batch)
-            if is_due:
-                self.clock.alarm_ns = now_ns
-            self._run_due(now_ns)
+            self._run_due(now_ns, is_due=is_due)
         finally:
             self._in_turn = False
             if self._running:

@@ -14,6 +14,7 @@ import uvloop
 
 import quicxdp
 from quicxdp.datapath import Datapath
+from quicxdp.transport import DatagramTransport
 from tests.unit.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -135,6 +136,38 @@ def test_a_turn_is_one_wake_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> No
         await b.until(lambda: len(b.got) == 201)
         assert waits <= 20  # of two endpoints
         await close(a, b)
+
+    run(kind, main)
+
+
+def test_an_engine_that_comes_later_has_the_only_thread(kind: str) -> None:
+    """A client opens its engine when the endpoint runs already.
+
+    With the first thread still there, every second datagram would pass the engine by.
+    """
+
+    async def main(spin_us: int) -> None:
+        transport, inbox = await quicxdp.create_datagram_endpoint(
+            Inbox, (LOCALHOST, 0), io="socket", spin_us=spin_us
+        )
+        assert isinstance(transport, DatagramTransport)
+        turn = transport.open_engine(8)
+        taken: list[bytes] = []
+        on_datagram = turn.engine.on_datagram
+        assert on_datagram is not None
+
+        def take(path: bytes, data: bytes, time_ns: int) -> None:
+            taken.append(data)
+            on_datagram(path, data, time_ns)
+
+        turn.engine.on_datagram = take
+        assert len(waiters()) == 1
+        sent = [b"\xc0 %d" % i for i in range(20)]
+        for i, data in enumerate(sent):
+            transport.sendto(data, transport.get_extra_info("sockname"))
+            await inbox.until(lambda: len(inbox.got) > i)  # noqa: B023
+        assert [data for data, _ in inbox.got] == taken == sent
+        await close(inbox)
 
     run(kind, main)
 
