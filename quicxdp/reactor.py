@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ._native_engine import TURN_ERRORS, TURN_EVENTS, TURN_MORE
+from ._native_engine import TURN_ERRORS, TURN_EVENTS, TURN_MORE, TURN_STAYED
 from .alarm import LoopAlarm, report, run_due
 from .clock import NEVER_NS, Clock, monotonic_ns
 from .config import BATCH_MAX
@@ -285,8 +285,8 @@ class Reactor:
         except RuntimeError as exc:
             self._wrong_thread(exc)
             return
-        # Most turns end here.
-        if flags or is_due or self._draining or self.outbox.stalled:
+        # Most turns end here; for what had to stay the descriptor becomes readable.
+        if flags & ~TURN_STAYED or is_due or self._draining or self.outbox.stalled:
             self._go_on(turn, now_ns, flags, is_due=is_due)
 
     def _go_on(self, turn: Turn, now_ns: int, flags: int, *, is_due: bool) -> None:

@@ -46,7 +46,7 @@ c_row() {
 	if command -v clang >/dev/null 2>&1; then
 		step "fuzz targets, over their corpus" native fuzz-corpus
 	else
-		step "fuzz targets: left out, they need clang (make fuzz installs it)" true
+		echo "--- fuzz targets, over their corpus: LEFT OUT, clang is missing (make fuzz installs it)"
 	fi
 }
 python_row() {

@@ -19,12 +19,13 @@ static int arm(struct qx_engine *e, uint64_t deadline_ns, uint64_t now_ns)
 
 int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
 {
-	const int stayed = qx_engine_flush(e, now_ns);
-	const uint64_t next_ns = qx_engine_deadline(e);
-	int err;
+	uint64_t next_ns;
+	int stayed, err;
 
 	if (!e->dp)
 		return -EINVAL;
+	stayed = qx_engine_flush(e, now_ns);
+	next_ns = qx_engine_deadline(e);
 	/* Also where sending has failed: the timers that end connections must go on. */
 	err = arm(e, next_ns < alarm_ns ? next_ns : alarm_ns, now_ns);
 	if (stayed < 0 || err < 0)
