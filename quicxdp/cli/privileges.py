@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .exits import StartError
+from .exits import StartError, sentence
 from .host_facts import Capability
 
 if TYPE_CHECKING:
@@ -64,22 +64,23 @@ def find(user: str | None, group: str | None) -> Account:
     gid, groups = os.getgid(), [*os.getgroups()]
     if user is not None:
         try:
-            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+            entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
         except KeyError:
             raise StartError(f"there is no user {user}; see `getent passwd`") from None
-        uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
+        uid, name = entry.pw_uid, entry.pw_name
         # Who already is that user, without root, has the groups that systemd gave.
         if uid != os.getuid() or os.geteuid() == 0:
+            gid = entry.pw_gid
             groups = os.getgrouplist(name, gid)
     if group is not None:
         try:
-            found = grp.getgrgid(int(group)) if group.isdigit() else grp.getgrnam(group)
-        except KeyError:
+            found = grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)
+        except (KeyError, OverflowError):
             raise StartError(f"there is no group {group}; see `getent group`") from None
         gid = found.gr_gid
         groups = [gid]
     return Account(
-        uid, gid, tuple(sorted({*groups, gid})), f"user {name or uid}, group {gid}"
+        uid, gid, tuple(sorted(set(groups))), f"user {name or uid}, group {gid}"
     )
 
 
@@ -108,6 +109,8 @@ def give_up(account: Account, *, keep_capabilities: bool) -> None:
             f"cannot become {account.text}: that takes root, or CAP_SETUID and "
             f"CAP_SETGID; in a systemd unit, User= and Group= do it instead"
         ) from None
+    except OSError as error:
+        raise StartError(f"cannot become {account.text}: {sentence(error)}") from None
     verify(account, wanted)
     if not os.access(os.__file__, os.R_OK):
         raise StartError(

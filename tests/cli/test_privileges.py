@@ -145,7 +145,42 @@ def test_who_may_not_change_is_told_how() -> None:
     assert "User= and Group=" in said
 
 
-@pytest.mark.parametrize("names", [("no such user", None), (None, "no such group")])
+def test_groups_that_were_given_are_not_asked_for_again() -> None:
+    """Group= of a systemd unit, and a user without groups: both stay as they are."""
+    said = run(
+        "os.setgroups([])",
+        "os.setresgid(7, 7, 7); os.setresuid(nobody.uid, nobody.uid, nobody.uid)",
+        "found = privileges.find('nobody', None); print(found.gid, found.groups)",
+        "privileges.give_up(found, keep_capabilities=False)",
+    )
+
+    assert said == "7 ()\n"
+
+
+@pytest.mark.parametrize("call", ["setgroups", "setresgid", "setresuid"])
+def test_whatever_the_kernel_refuses_ends_the_start(call: str) -> None:
+    """EINVAL for too many groups, EAGAIN for too many processes: a sentence, no trace."""
+    said = run(
+        "def fail(*_): raise OSError(22, 'Invalid argument')",
+        f"os.{call} = fail",
+        "with refused(): privileges.give_up(nobody, keep_capabilities=False)",
+    )
+
+    assert "refused: cannot become user nobody" in said
+    assert said.endswith("Invalid argument\n")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("no such user", None),
+        (None, "no such group"),
+        ("²", None),
+        (None, "²"),
+        (str(1 << 64), None),
+        (None, str(1 << 64)),
+    ],
+)
 def test_a_name_that_does_not_exist_is_said_before_anything_is_opened(
     names: tuple[str | None, str | None],
 ) -> None:
