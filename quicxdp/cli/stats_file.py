@@ -91,5 +91,8 @@ def write(path: Path, transports: Sequence[asyncio.BaseTransport]) -> None:
     ]
     text = json.dumps(collect(listeners), indent=2) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    # Made anew: where others may write, as in /tmp, no link of theirs is followed.
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:
+        file.write(text)
     temporary.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quicxdp.cli import certificate
+from quicxdp.cli import certificate, stats_file
 from tests.cli.processes import QUICXDP, Running, begin_endless, options, running
 
 if TYPE_CHECKING:
@@ -234,6 +235,20 @@ def test_every_loop_and_lane_serves_the_same(
     assert done.stdout == (module_site / "data.bin").read_bytes()
     assert status == 0
     assert "Traceback" not in text
+
+
+def test_a_link_in_the_way_of_the_counters_is_not_followed(tmp_path: Path) -> None:
+    """Root's server must not be led to overwrite a file by who may write the folder."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path = tmp_path / "stats.json"
+    (tmp_path / f".stats.json.{os.getpid()}").symlink_to(victim)
+
+    stats_file.write(path, [])
+
+    assert victim.read_text() == "precious"
+    assert json.loads(path.read_text())["listeners"] == []
+    assert sorted(tmp_path.iterdir()) == [path, victim]
 
 
 def test_counters_are_written_on_request_and_at_the_end(
