@@ -38,8 +38,8 @@ On Windows "host" has kernel, machine, cpu_cnt, udp_gso, udp_gro, udp_ecn, admin
 xdp_driver (null: not installed, or {running, version}).  Names once there stay and keep
 their meaning; "schema", now 1, grows when one has to go.
 
-exit status: 0 told; 1 there is no such interface; 2 wrong usage; 3 neither Linux nor
-Windows
+exit status: 0 told; 1 there is no such interface, or measuring failed; 2 wrong usage;
+3 neither Linux nor Windows
 """
 
 

@@ -4,8 +4,8 @@ A process of its own sends datagrams between two of its endpoints: over loopback
 root over a veth pair between two network namespaces that end with it.  So nothing of the
 machine's own interfaces is touched, and AF_XDP and the socket are compared on one link.
 
-A network card is another matter (docs/performance tells what was measured on some): the
-kernel's sockets come off too well here, because batches cross veth and loopback whole.
+A network card is another matter, and none was measured (docs/performance): the kernel's
+sockets come off too well here, because batches cross veth and loopback whole.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def measure() -> Measured:
     """
     try:
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", __name__],
+            # -P: as root in somebody's folder, no modules are taken from that folder.
+            [sys.executable, "-P", "-m", __name__],
             check=True,
             capture_output=True,
             text=True,

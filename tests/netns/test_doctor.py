@@ -87,11 +87,22 @@ def test_without_privileges_it_says_what_is_missing_and_how_to_get_it(
     assert "root" in measured["left_out"]["veth"]
 
 
-def test_as_root_all_lanes_are_measured_and_nothing_is_left_behind() -> None:
-    """On a link of its own, so that the machine's interfaces stay as they are."""
+def test_as_root_all_lanes_are_measured_and_nothing_is_left_behind(
+    tmp_path: Path,
+) -> None:
+    """On a link of its own, so that the machine's interfaces stay as they are.
+
+    And no module of the folder that root happens to stand in is run.
+    """
+    (tmp_path / "json.py").write_text("raise SystemExit('from that folder')\n")
     before = interfaces()
     done = subprocess.run(
-        [*DOCTOR, "--measure"], check=True, capture_output=True, text=True, timeout=40
+        [DOCTOR[0], "-P", *DOCTOR[1:], "--measure"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        cwd=tmp_path,
     )
     measured = told(done.stdout)["measured"]
 
