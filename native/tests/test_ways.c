@@ -48,10 +48,9 @@ static void fresh_network(void)
 
 static int far_fd = -1, raw_fd = -1; /* of the test that runs; closed after it */
 
-static int far_socket(struct qx_addr local)
+static void far_socket(struct qx_addr local)
 {
 	far_fd = kernel_socket(NETNS_A, local, NULL);
-	return far_fd;
 }
 
 static void after_each(void)
@@ -64,10 +63,32 @@ static void after_each(void)
 	lanes_after_each();
 }
 
-static struct qx_datapath *fresh_server(uint8_t family)
+/* begin opens a server in a fresh network, and the far socket that *path leads to. */
+static struct qx_datapath *begin(uint8_t family, struct qx_path *path)
 {
+	struct qx_datapath *dp;
+
 	fresh_network();
-	return open_server(netns_addr(family, 2, SERVER_PORT));
+	dp = open_server(netns_addr(family, 2, SERVER_PORT));
+	*path = (struct qx_path){.peer = far_addr(family)};
+	far_socket(path->peer);
+	return dp;
+}
+
+static void end(struct qx_datapath *dp)
+{
+	close(far_fd);
+	far_fd = -1;
+	close_server(dp);
+}
+
+/* ip_b lets ip in NETNS_B do the line of that family. */
+static void ip_b(uint8_t family, const char *line4, const char *line6)
+{
+	const char *line = family == QX_IPV4 ? line4 : line6;
+
+	if (netns_ip(NETNS_B, line))
+		T_FAIL("ip %s", line);
 }
 
 static uint64_t sent_over(struct qx_datapath *dp, enum qx_lane lane)
@@ -110,10 +131,10 @@ static void forget(void)
 }
 
 /* resolve lets the kernel find the neighbours on the way, by the socket. */
-static void resolve(struct qx_datapath *dp, const struct qx_path *path, int fd)
+static void resolve(struct qx_datapath *dp, const struct qx_path *path)
 {
 	rings_again(dp, path);
-	peer_hears(fd, 300, 1);
+	peer_hears(far_fd, 300, 1);
 	forget();
 }
 
@@ -155,65 +176,56 @@ static void the_rings_follow_a_change_of_the_gateway(void)
 	for
 		BOTH(family)
 		{
-			struct qx_datapath *dp = fresh_server(family);
-			struct qx_path path = {.peer = far_addr(family)};
-			int fd = far_socket(far_addr(family));
-			int raw = packet_socket();
+			struct qx_path path;
+			struct qx_datapath *dp = begin(family, &path);
 			uint8_t mac[6];
+			int raw;
 
-			resolve(dp, &path, fd);
+			resolve(dp, &path);
 			send_expect(dp, &path, QX_LANE_XDP);
-			peer_hears(fd, 300, 1);
-			T_EQ(netns_ip(NETNS_B,
-				      family == QX_IPV4
-					      ? "route replace 10.99.0.0/24 via 10.77.0.9\n"
-					      : "route replace fd99::/64 via fd77::9\n"),
-			     0);
+			peer_hears(far_fd, 300, 1);
+			ip_b(family, "route replace 10.99.0.0/24 via 10.77.0.9\n",
+			     "route replace fd99::/64 via fd77::9\n");
 			read_news(dp);
 			raw = packet_socket();
 			send_expect(dp, &path, QX_LANE_XDP);
 			next_mac(raw, mac);
 			T_EQ(memcmp(mac, mac_of_9, 6), 0);
-			T_EQ(netns_ip(NETNS_B,
-				      family == QX_IPV4
-					      ? "route replace 10.99.0.0/24 via 10.77.0.1\n"
-					      : "route replace fd99::/64 via fd77::1\n"),
-			     0);
+			ip_b(family, "route replace 10.99.0.0/24 via 10.77.0.1\n",
+			     "route replace fd99::/64 via fd77::1\n");
 			read_news(dp);
 			send_expect(dp, &path, QX_LANE_XDP);
-			peer_hears(fd, 300, 1);
-			close(far_fd);
-			far_fd = -1;
-			close_server(dp);
+			peer_hears(far_fd, 300, 1);
+			end(dp);
 		}
 }
 
 /* A frame with a forged source address, from whatever MAC address, moves nothing. */
 static void a_forged_frame_does_not_draw_replies(void)
 {
-	struct qx_datapath *dp = fresh_server(QX_IPV4);
-	struct qx_path path = {.peer = far_addr(QX_IPV4)};
-	int fd = far_socket(far_addr(QX_IPV4)), raw = packet_socket();
+	struct qx_path path;
+	struct qx_datapath *dp = begin(QX_IPV4, &path);
 	struct qx_addr server = netns_addr(QX_IPV4, 2, SERVER_PORT);
 	struct sockaddr_in6 sa;
 	uint8_t right[6], now[6];
+	int raw;
 
-	resolve(dp, &path, fd);
+	resolve(dp, &path);
 	raw = packet_socket();
 	send_expect(dp, &path, QX_LANE_XDP);
 	next_mac(raw, right);
 	/* The same address, behind another card. */
 	T_EQ(netns_ip(NETNS_A, "link set qxa address 02:00:00:00:00:77\n"), 0);
-	T_EQ(connect(fd, (struct sockaddr *)&sa, to_sockaddr(&sa, &server)), 0);
+	T_EQ(connect(far_fd, (struct sockaddr *)&sa, to_sockaddr(&sa, &server)), 0);
 	heard_clear();
-	peer_send(fd, 50, 3);
+	peer_send(far_fd, 50, 3);
 	hear(dp, 1);
 	T_EQ(heard.lane[QX_LANE_XDP], 1);
 	raw = packet_socket();
 	T_EQ(send_to(dp, &heard.path, 300, 1), 1);
 	next_mac(raw, now);
 	T_EQ(memcmp(now, right, 6), 0);
-	close_server(dp);
+	end(dp);
 }
 
 /* Lost: the socket asks again.  Back: the rings go on.  Nothing is lost on the way. */
@@ -222,27 +234,21 @@ static void a_neighbour_may_be_lost_and_come_back(void)
 	for
 		BOTH(family)
 		{
-			struct qx_datapath *dp = fresh_server(family);
-			struct qx_path path = {.peer = far_addr(family)};
-			int fd = far_socket(far_addr(family));
+			struct qx_path path;
+			struct qx_datapath *dp = begin(family, &path);
 
-			resolve(dp, &path, fd);
+			resolve(dp, &path);
 			for (int i = 0; i < 3; i++) {
-				T_EQ(netns_ip(NETNS_B,
-					      family == QX_IPV4
-						      ? "neigh del 10.77.0.1 dev qxb\n"
-						      : "neigh del fd77::1 dev qxb\n"),
-				     0);
+				ip_b(family, "neigh del 10.77.0.1 dev qxb\n",
+				     "neigh del fd77::1 dev qxb\n");
 				read_news(dp);
 				send_expect(dp, &path, QX_LANE_SOCKET);
-				peer_hears(fd, 300, 1);
+				peer_hears(far_fd, 300, 1);
 				read_news(dp);
 				send_expect(dp, &path, QX_LANE_XDP);
-				peer_hears(fd, 300, 1);
+				peer_hears(far_fd, 300, 1);
 			}
-			close(far_fd);
-			far_fd = -1;
-			close_server(dp);
+			end(dp);
 		}
 }
 
@@ -253,28 +259,22 @@ static void a_stale_neighbour_is_solicited_once(void)
 	for
 		BOTH(family)
 		{
-			struct qx_datapath *dp = fresh_server(family);
-			struct qx_path path = {.peer = far_addr(family)};
-			int fd = far_socket(far_addr(family));
+			struct qx_path path;
+			struct qx_datapath *dp = begin(family, &path);
 			uint64_t before;
 
-			resolve(dp, &path, fd);
-			T_EQ(netns_ip(NETNS_B,
-				      family == QX_IPV4
-					      ? "neigh change 10.77.0.1 nud stale dev qxb\n"
-					      : "neigh change fd77::1 nud stale dev qxb\n"),
-			     0);
+			resolve(dp, &path);
+			ip_b(family, "neigh change 10.77.0.1 nud stale dev qxb\n",
+			     "neigh change fd77::1 nud stale dev qxb\n");
 			read_news(dp);
 			before = stats_of(dp).mirror_solicits;
 			for (int i = 0; i < 5; i++) {
 				send_expect(dp, &path, QX_LANE_XDP);
-				peer_hears(fd, 300, 1);
+				peer_hears(far_fd, 300, 1);
 				read_news(dp);
 			}
 			T_EQ(stats_of(dp).mirror_solicits, before + 1);
-			close(far_fd);
-			far_fd = -1;
-			close_server(dp);
+			end(dp);
 		}
 }
 
@@ -305,11 +305,10 @@ static void routes_and_rules_that_are_not_mirrored_mean_the_socket(void)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct qx_datapath *dp = fresh_server(cases[i].family);
-		struct qx_path path = {.peer = far_addr(cases[i].family)};
-		int fd = far_socket(path.peer);
+		struct qx_path path;
+		struct qx_datapath *dp = begin(cases[i].family, &path);
 
-		resolve(dp, &path, fd);
+		resolve(dp, &path);
 		if (netns_ip(NETNS_B, cases[i].set))
 			T_FAIL("ip %s", cases[i].set);
 		read_news(dp);
@@ -318,9 +317,7 @@ static void routes_and_rules_that_are_not_mirrored_mean_the_socket(void)
 		send_expect(dp, &path, QX_LANE_SOCKET);
 		T_EQ(netns_ip(NETNS_B, cases[i].undo), 0);
 		rings_again(dp, &path);
-		close(far_fd);
-		far_fd = -1;
-		close_server(dp);
+		end(dp);
 	}
 }
 
@@ -343,12 +340,11 @@ static void mtu_changes_of_interface_and_route_are_followed(void)
 	for
 		BOTH(family)
 		{
-			struct qx_datapath *dp = fresh_server(family);
-			struct qx_path path = {.peer = far_addr(family)};
-			int fd = far_socket(path.peer);
+			struct qx_path path;
+			struct qx_datapath *dp = begin(family, &path);
 			uint32_t headers = family == QX_IPV4 ? 28 : 48;
 
-			resolve(dp, &path, fd);
+			resolve(dp, &path);
 			T_EQ(reserve_one(dp, &path, 1500 - headers), 1);
 			T_EQ(reserve_one(dp, &path, 1500 - headers + 1), -EMSGSIZE);
 			T_EQ(netns_ip(NETNS_B, "link set qxb mtu 1400\n"), 0);
@@ -356,31 +352,23 @@ static void mtu_changes_of_interface_and_route_are_followed(void)
 			T_EQ(reserve_one(dp, &path, 1400 - headers), 1);
 			T_EQ(reserve_one(dp, &path, 1400 - headers + 1), -EMSGSIZE);
 			T_EQ(netns_ip(NETNS_B, "link set qxb mtu 1500\n"), 0);
-			T_EQ(netns_ip(
-				     NETNS_B,
-				     family == QX_IPV4
-					     ? "route replace 10.99.0.0/24 via 10.77.0.1 mtu "
-					       "1300\n"
-					     : "route replace fd99::/64 via fd77::1 mtu 1300\n"),
-			     0);
+			ip_b(family, "route replace 10.99.0.0/24 via 10.77.0.1 mtu 1300\n",
+			     "route replace fd99::/64 via fd77::1 mtu 1300\n");
 			read_news(dp);
 			T_EQ(reserve_one(dp, &path, 1300 - headers), 1);
 			T_EQ(reserve_one(dp, &path, 1300 - headers + 1), -EMSGSIZE);
 			T_CHECK(stats_of(dp).mirror_link_changes >= 2);
-			close(far_fd);
-			far_fd = -1;
-			close_server(dp);
+			end(dp);
 		}
 }
 
 /* Down: the kernel says what it says.  Up, with its routes: the rings again. */
 static void a_link_that_flaps_is_left_and_taken_again(void)
 {
-	struct qx_datapath *dp = fresh_server(QX_IPV4);
-	struct qx_path path = {.peer = far_addr(QX_IPV4)};
-	int fd = far_socket(path.peer);
+	struct qx_path path;
+	struct qx_datapath *dp = begin(QX_IPV4, &path);
 
-	resolve(dp, &path, fd);
+	resolve(dp, &path);
 	for (int i = 0; i < 3; i++) {
 		T_EQ(netns_ip(NETNS_B, "link set qxb down\n"), 0);
 		read_news(dp);
@@ -391,10 +379,10 @@ static void a_link_that_flaps_is_left_and_taken_again(void)
 		send_expect(dp, &path, QX_LANE_SOCKET);
 		T_EQ(netns_ip(NETNS_B, "route add 10.99.0.0/24 via 10.77.0.1\n"), 0);
 		rings_again(dp, &path);
-		peer_hears(fd, 300, 1);
+		peer_hears(far_fd, 300, 1);
 		forget();
 	}
-	close_server(dp);
+	end(dp);
 }
 
 /* Sending from an address that is ours no more would be answered by nobody. */
@@ -403,32 +391,30 @@ static void an_address_that_was_taken_away_is_not_sent_from(void)
 	struct qx_datapath *dp;
 	struct qx_path path = {.peer = netns_addr(QX_IPV4, 1, FAR_PORT),
 			       .local = netns_addr(QX_IPV4, 3, SERVER_PORT)};
-	int fd;
 
 	fresh_network();
 	dp = open_server((struct qx_addr){.family = QX_IPV4, .port = SERVER_PORT});
-	fd = far_socket(path.peer);
-	resolve(dp, &path, fd);
+	far_socket(path.peer);
+	resolve(dp, &path);
 	T_EQ(netns_ip(NETNS_B, "addr del 10.77.0.3/24 dev qxb\n"), 0);
 	read_news(dp);
 	send_expect(dp, &path, QX_LANE_SOCKET);
 	T_EQ(netns_ip(NETNS_B, "addr add 10.77.0.3/24 dev qxb\n"), 0);
 	rings_again(dp, &path);
-	peer_hears(fd, 300, 1);
-	close_server(dp);
+	peer_hears(far_fd, 300, 1);
+	end(dp);
 }
 
 /* More news than the socket's buffer holds: everything is read again, and right. */
 static void lost_messages_are_made_up_for(void)
 {
-	struct qx_datapath *dp = fresh_server(QX_IPV4);
-	struct qx_path path = {.peer = far_addr(QX_IPV4)};
-	int fd = far_socket(path.peer);
+	struct qx_path path;
+	struct qx_datapath *dp = begin(QX_IPV4, &path);
 	char *lines = malloc(MANY_ROUTES * 64), *at = lines;
 	struct qx_stats before, after;
 
 	T_CHECK(lines != NULL);
-	resolve(dp, &path, fd);
+	resolve(dp, &path);
 	before = stats_of(dp);
 	for (int i = 0; i < MANY_ROUTES; i++)
 		at += sprintf(at, "route add 10.%d.%d.%d via 10.77.0.1\n", 100 + i / 65536,
@@ -445,8 +431,8 @@ static void lost_messages_are_made_up_for(void)
 	send_expect(dp, &path, QX_LANE_SOCKET);
 	T_EQ(netns_ip(NETNS_B, "route del blackhole 10.99.0.1\n"), 0);
 	rings_again(dp, &path);
-	peer_hears(fd, 300, 1);
-	close_server(dp);
+	peer_hears(far_fd, 300, 1);
+	end(dp);
 }
 
 static const struct t_case cases[] = {
