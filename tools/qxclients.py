@@ -90,60 +90,43 @@ def gtlsclient(
     return output.read_bytes()
 
 
-def curl_cffi(
-    place: Place,
-    authority: tuple[str, int],
-    path: str,
-    *,
-    work: Path,
-    certificate: Certificate,
-    body: bytes | None = None,
-    timeout_s: float = FETCH_TIMEOUT_S,
-) -> bytes:
-    """Fetch with curl_cffi, HTTP/3 only, the certificate verified."""
-    script = CLIENTS / "curl_cffi_fetch.py"
-    url = url_of(authority, path)
-    return _scripted(script, place, url, work, certificate, body, timeout_s)
+class _Scripted:
+    """A client in Python, in a process of its own: HTTP/3 only, certificate verified."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name  # as of the other clients, which are functions
+        self._script = CLIENTS / f"{name}_fetch.py"
+
+    def __call__(
+        self,
+        place: Place,
+        authority: tuple[str, int],
+        path: str,
+        *,
+        work: Path,
+        certificate: Certificate,
+        body: bytes | None = None,
+        timeout_s: float = FETCH_TIMEOUT_S,
+    ) -> bytes:
+        """Let the script fetch into a file of *work*."""
+        output = work / f"{self._script.stem}.out"
+        output.unlink(missing_ok=True)
+        argv = [sys.executable, str(self._script), url_of(authority, path)]
+        argv += [str(certificate.ca), str(output)]
+        if body is not None:
+            (work / f"{self._script.stem}.body").write_bytes(body)
+            argv.append(str(work / f"{self._script.stem}.body"))
+        env = {**os.environ, "FETCH_TIMEOUT_S": str(timeout_s)}
+        # The client should say what it waited for, and so ends first.
+        done = place.run(argv, check=False, timeout_s=timeout_s + GRACE_S, env=env)
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr)[-2000:]
+            raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
+        return output.read_bytes()
 
 
-def aioquic(
-    place: Place,
-    authority: tuple[str, int],
-    path: str,
-    *,
-    work: Path,
-    certificate: Certificate,
-    body: bytes | None = None,
-    timeout_s: float = FETCH_TIMEOUT_S,
-) -> bytes:
-    """Fetch with aioquic's client, the certificate verified."""
-    script = CLIENTS / "aioquic_fetch.py"
-    url = url_of(authority, path)
-    return _scripted(script, place, url, work, certificate, body, timeout_s)
-
-
-def _scripted(  # noqa: PLR0917
-    script: Path,
-    place: Place,
-    url: str,
-    work: Path,
-    certificate: Certificate,
-    body: bytes | None,
-    timeout_s: float,
-) -> bytes:
-    output = work / f"{script.stem}.out"
-    output.unlink(missing_ok=True)
-    argv = [sys.executable, str(script), url, str(certificate.ca), str(output)]
-    if body is not None:
-        (work / f"{script.stem}.body").write_bytes(body)
-        argv.append(str(work / f"{script.stem}.body"))
-    env = {**os.environ, "FETCH_TIMEOUT_S": str(timeout_s)}
-    # The client should say what it waited for, and so ends first.
-    done = place.run(argv, check=False, timeout_s=timeout_s + GRACE_S, env=env)
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-2000:]
-        raise FetchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
-    return output.read_bytes()
+curl_cffi = _Scripted("curl_cffi")
+aioquic = _Scripted("aioquic")
 
 
 def chromium_dom(
