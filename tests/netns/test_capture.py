@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 import qxserve
 
+from tests.netns.serving import PORT, serving
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import qxnet
 
-PORT = 4433
 SECRETS = ("--pcap-secrets",)
 FILE_BYTES = 200_000
 # RFC 8446 section 4, RFC 9114 section 11.2.1
@@ -99,18 +100,8 @@ def test_both_ends_captures_are_decrypted_by_tshark(
     work = site.parent
     (site / "file.bin").write_bytes(os.urandom(FILE_BYTES))
     ours, theirs = work / "server.pcapng", work / "client.pcapng"
-    with qxserve.Server(
-        link.server,
-        site,
-        work=work,
-        certificate=certificate,
-        hosts=(host,),
-        port=PORT,
-        options=(
-            *("--io", "xdp", "--interface", link.server.interface),
-            *("--engine", engine, "--pcap", str(ours), *SECRETS),
-        ),
-    ) as server:
+    options = ("--engine", engine, "--pcap", str(ours), *SECRETS)
+    with serving(link, site, certificate, hosts=(host,), options=options) as server:
         got = fetched(
             link, certificate, host, "--engine", engine, "--pcap", str(theirs), *SECRETS
         )
@@ -139,17 +130,9 @@ def test_without_secrets_nothing_can_be_read_and_the_bound_holds(
 ) -> None:
     """A capture for somebody else's eyes, of a server that runs for long."""
     file = site.parent / "server.pcapng"
-    with qxserve.Server(
-        link.server,
-        site,
-        work=site.parent,
-        certificate=certificate,
-        hosts=("10.77.0.1",),
-        port=PORT,
-        options=(
-            *("--io", "xdp", "--interface", link.server.interface),
-            *("--pcap", str(file), "--pcap-max", "1"),
-        ),
+    options = ("--pcap", str(file), "--pcap-max", "1")
+    with serving(
+        link, site, certificate, hosts=("10.77.0.1",), options=options
     ) as server:
         assert fetched(link, certificate, "10.77.0.1")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import qxclients
 import qxnet
-import qxserve
 
-PORT = 4433
+from tests.netns.serving import fetched, serving
+
+if TYPE_CHECKING:
+    import qxserve
+
 # The user stays root, without root's capabilities: checkout and interpreter may be
 # unreadable for everybody else.
-OPTIONS = ("--user", "root", "--group", "nogroup", "--io", "xdp", "--interface")
+OPTIONS = ("--user", "root", "--group", "nogroup")
 STATS_CNT = 200
 
 
@@ -26,26 +29,12 @@ def test_af_xdp_needs_no_rights_once_open_and_its_loss_is_told(
 def _serve_and_lose(
     link: qxnet.Link, site: Path, certificate: qxserve.Certificate
 ) -> None:
-    server = qxserve.Server(
-        link.server,
-        site,
-        work=site.parent,
-        certificate=certificate,
-        hosts=("10.77.0.1",),
-        port=PORT,
-        options=(*OPTIONS, link.server.interface),
-    )
+    server = serving(link, site, certificate, hosts=("10.77.0.1",), options=OPTIONS)
     with server:
         status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
         assert f"CapPrm:\t{0:016x}" in status
         assert "NoNewPrivs:\t1" in status
-        got = qxclients.gtlsclient(
-            link.client,
-            ("10.77.0.1", PORT),
-            "/file.bin",
-            work=site.parent,
-            certificate=certificate,
-        )
+        got = fetched(link, site, certificate)
         assert got == (site / "file.bin").read_bytes()
         stats = server.stats()
         assert stats["rx_ring_produced"] == link.server.xdp_redirect_cnt() > 100

@@ -12,36 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import qxclients
 import qxecho
 import qxserve
+
+from tests.netns.serving import fetched, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import qxnet
-
-PORT = 4433
-
-
-def serving(
-    link: qxnet.Link,
-    site: Path,
-    certificate: qxserve.Certificate,
-    *,
-    hosts: tuple[str, ...] = ("10.77.0.1", "fd77::1"),
-    io: str = "xdp",
-) -> qxserve.Server:
-    """Describe a server on the link's interface; entering it starts it."""
-    return qxserve.Server(
-        link.server,
-        site,
-        work=site.parent,
-        certificate=certificate,
-        hosts=hosts,
-        port=PORT,
-        options=("--io", io, "--interface", link.server.interface),
-    )
 
 
 @pytest.mark.parametrize("host", ["10.77.0.1", "fd77::1"])
@@ -52,13 +31,7 @@ def test_the_rings_carry_http3_and_the_kernel_agrees(
     want = (site / "file.bin").read_bytes()
     before = link.server.udp_counters()
     with serving(link, site, certificate, hosts=(host,)) as server:
-        got = qxclients.gtlsclient(
-            link.client,
-            (host, PORT),
-            "/file.bin",
-            work=site.parent,
-            certificate=certificate,
-        )
+        got = fetched(link, site, certificate, host=host)
         stats = server.stats()
 
     moved = link.server.udp_counters().since(before)
@@ -77,14 +50,7 @@ def test_a_download_survives_a_change_of_port_and_queue(
     """A client that migrates (RFC 9000 section 9) may land on the other queue."""
     with serving(link2, site, certificate) as server:
         for _ in range(4):
-            got = qxclients.gtlsclient(
-                link2.client,
-                ("10.77.0.1", PORT),
-                "/file.bin",
-                work=site.parent,
-                certificate=certificate,
-                options=("--change-local-addr=20ms",),
-            )
+            got = fetched(link2, site, certificate, options=("--change-local-addr=20ms",))
             assert got == (site / "file.bin").read_bytes()
         assert server.stats()["rx_ring_produced"] == link2.server.xdp_redirect_cnt()
 
@@ -102,13 +68,7 @@ def test_a_server_started_after_kill_9_serves_the_port_at_once(
     assert not link.server.xdp_attached()
 
     with serving(link, site, certificate):
-        got = qxclients.gtlsclient(
-            link.client,
-            ("10.77.0.1", PORT),
-            "/file.bin",
-            work=site.parent,
-            certificate=certificate,
-        )
+        got = fetched(link, site, certificate)
 
     assert got == want
 
@@ -135,13 +95,7 @@ def test_io_auto_serves_by_socket_where_another_program_is_attached(
     async def hold_and_fetch() -> None:
         async with qxecho.echoing(link.server, "10.77.0.1"):
             with serving(link, site, certificate, io="auto") as server:
-                got = qxclients.gtlsclient(
-                    link.client,
-                    ("10.77.0.1", PORT),
-                    "/file.bin",
-                    work=site.parent,
-                    certificate=certificate,
-                )
+                got = fetched(link, site, certificate)
                 stats = server.stats()
             assert got == (site / "file.bin").read_bytes()
             assert stats["rx_ring_produced"] == 0
@@ -156,15 +110,7 @@ def test_io_xdp_says_that_the_interface_does_not_exist(
     link: qxnet.Link, site: Path, certificate: qxserve.Certificate
 ) -> None:
     """A misspelt name must not end in a server that is quietly slow."""
-    server = qxserve.Server(
-        link.server,
-        site,
-        work=site.parent,
-        certificate=certificate,
-        hosts=("10.77.0.1",),
-        port=PORT,
-        options=("--io", "xdp", "--interface", "qxnosuch"),
-    )
+    server = serving(link, site, certificate, interface="qxnosuch")
     with pytest.raises(qxserve.ServeError, match=r"qxnosuch"):
         server.start()
 
@@ -231,13 +177,7 @@ def test_a_download_survives_what_happens_to_an_interface(
             keep.write_text("1", encoding="ascii")
     with serving(link, site, certificate, hosts=(host,)) as server:
         with troubled(link) as rounds:
-            got = qxclients.gtlsclient(
-                link.client,
-                (host, PORT),
-                "/big.bin",
-                work=site.parent,
-                certificate=certificate,
-            )
+            got = fetched(link, site, certificate, host=host, path="/big.bin")
         stats = server.stats()
 
     assert got == want
