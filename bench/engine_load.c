@@ -17,26 +17,18 @@
  *      receive    the receiving half, the events and giving them back, per data packet
  *      ack_write  what the receiver sends in answer, per data packet
  *      ack        taking that, released buffers included, per acknowledged packet
- *      aead_*     the AEAD alone, per packet
+ *      aead_*     the AEAD alone (bare_aead.h), per packet
  *      datapath_* nic: qx_reserve to qx_flush, and qx_recv to qx_recv_done, of packets of
  *                 that size between two more endpoints of the same NICs, per packet
  *
  * Time is the thread's CPU time less what reading that clock costs.  During the first
  * WARM_ROUNDS all that arrives is compared; then it is only counted. */
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-
-#include "allocations.h"
+#include "bare_aead.h"
+#include "engine_costs.h"
 #include "load.h"
 #include "quicxdp_engine.h"
 
 enum {
-	DATAGRAM_BYTES = 1350,
-	CID_BYTES = 8,
-	PN_BYTES = 2,
-	HEADER_BYTES = 1 + CID_BYTES + PN_BYTES,
-	TAG_BYTES = 16,
-	SEALED_BYTES = DATAGRAM_BYTES - HEADER_BYTES - TAG_BYTES,
 	PIECE_BYTES = 32 << 10, /* of one write */
 	SOURCE_BYTES = 32 * PIECE_BYTES,
 	STREAM = 1, /* the server's first */
@@ -50,86 +42,6 @@ enum {
 };
 
 static const uint64_t window_bytes = 16 << 20;
-
-/* ---- Costs ---- */
-
-enum step {
-	SEND,
-	RECEIVE,
-	ACK_WRITE,
-	ACK,
-	SEAL,
-	OPEN,
-	DP_SEND,
-	DP_RECEIVE,
-	STEP_CNT
-};
-
-struct cost {
-	uint64_t ns;
-	uint64_t allocations;
-	uint64_t laps;
-};
-
-static struct cost costs[STEP_CNT];
-static uint64_t lap_ns, lap_allocations, clock_ns, crypto_allocations;
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void lap_start(void)
-{
-	lap_allocations = allocation_cnt + crypto_allocations;
-	lap_ns = cpu_ns();
-}
-
-static void lap(enum step step)
-{
-	const uint64_t now = cpu_ns(), taken = now - lap_ns;
-
-	costs[step].ns += taken > clock_ns ? taken - clock_ns : 0;
-	costs[step].laps++;
-	costs[step].allocations += allocation_cnt + crypto_allocations - lap_allocations;
-	lap_start();
-}
-
-static void calibrate(void)
-{
-	enum {
-		CALLS = 2000
-	};
-	const uint64_t start = cpu_ns();
-
-	for (int i = 1; i < CALLS; i++)
-		cpu_ns();
-	clock_ns = (cpu_ns() - start) / CALLS;
-}
-
-/* libcrypto is a shared library: its allocations come here by its own hook. */
-static void *crypto_malloc(size_t size, const char *file, int line)
-{
-	(void)file, (void)line;
-	crypto_allocations++;
-	return __real_malloc(size);
-}
-
-static void *crypto_realloc(void *old, size_t size, const char *file, int line)
-{
-	(void)file, (void)line;
-	crypto_allocations++;
-	return __real_realloc(old, size);
-}
-
-static void crypto_free(void *old, const char *file, int line)
-{
-	(void)file, (void)line;
-	free(old);
-}
 
 /* ---- Two ends ---- */
 
@@ -321,82 +233,6 @@ static void receive_turn(struct end *e, uint64_t now)
 	}
 }
 
-/* ---- The AEAD alone ---- */
-
-static struct {
-	EVP_CIPHER *cipher;
-	EVP_CIPHER_CTX *seal, *open;
-	uint64_t number;
-} aead;
-
-static void must_crypto(int ok)
-{
-	if (ok != 1)
-		die("libcrypto", EIO);
-}
-
-static void open_aead(void)
-{
-	static const uint8_t key[16] = "a key of no use", iv[12];
-
-	aead.cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-	aead.seal = EVP_CIPHER_CTX_new();
-	aead.open = EVP_CIPHER_CTX_new();
-	if (!aead.cipher || !aead.seal || !aead.open)
-		die("libcrypto", ENOMEM);
-	must_crypto(EVP_EncryptInit_ex2(aead.seal, aead.cipher, key, iv, NULL));
-	must_crypto(EVP_DecryptInit_ex2(aead.open, aead.cipher, key, iv, NULL));
-}
-
-static void close_aead(void)
-{
-	EVP_CIPHER_CTX_free(aead.seal);
-	EVP_CIPHER_CTX_free(aead.open);
-	EVP_CIPHER_free(aead.cipher);
-}
-
-static void seal_one(uint8_t *packet, uint64_t number)
-{
-	uint8_t iv[12] = {0}, *payload = packet + HEADER_BYTES;
-	int n;
-
-	memcpy(iv + 4, &number, sizeof number);
-	must_crypto(EVP_EncryptInit_ex2(aead.seal, NULL, NULL, iv, NULL));
-	must_crypto(EVP_EncryptUpdate(aead.seal, NULL, &n, packet, HEADER_BYTES));
-	must_crypto(EVP_EncryptUpdate(aead.seal, payload, &n, payload, SEALED_BYTES));
-	must_crypto(EVP_EncryptFinal_ex(aead.seal, payload + SEALED_BYTES, &n));
-	must_crypto(EVP_CIPHER_CTX_ctrl(aead.seal, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES,
-					payload + SEALED_BYTES));
-}
-
-static void open_one(uint8_t *packet, uint64_t number)
-{
-	uint8_t iv[12] = {0}, *payload = packet + HEADER_BYTES;
-	int n;
-
-	memcpy(iv + 4, &number, sizeof number);
-	must_crypto(EVP_DecryptInit_ex2(aead.open, NULL, NULL, iv, NULL));
-	must_crypto(EVP_CIPHER_CTX_ctrl(aead.open, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES,
-					payload + SEALED_BYTES));
-	must_crypto(EVP_DecryptUpdate(aead.open, NULL, &n, packet, HEADER_BYTES));
-	must_crypto(EVP_DecryptUpdate(aead.open, payload, &n, payload, SEALED_BYTES));
-	must_crypto(EVP_DecryptFinal_ex(aead.open, payload + SEALED_BYTES, &n));
-}
-
-static void round_of_aead(uint32_t window)
-{
-	const uint64_t first = aead.number;
-
-	lap_start();
-	for (uint32_t i = 0; i < window; i++)
-		seal_one(buffer + i * DATAGRAM_BYTES, first + i);
-	lap(SEAL);
-	for (uint32_t i = 0; i < window; i++)
-		open_one(buffer + i * DATAGRAM_BYTES, first + i);
-	lap(OPEN);
-	aead.number += window;
-}
-
 /* ---- The datapath alone ---- */
 
 static struct qx_datapath *bare[2]; /* sends, receives */
@@ -531,7 +367,7 @@ static void run(const struct args *a)
 		cnt = round_of_engine(a->window, now);
 		packets += cnt;
 		all_packets += cnt;
-		round_of_aead(cnt);
+		round_of_aead(buffer, cnt);
 		if (wire)
 			round_of_datapath(cnt, now + ROUND_NS);
 	}
