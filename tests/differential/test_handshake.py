@@ -123,6 +123,17 @@ def with_ticket(make_world: MakeWorld, **options: bool) -> World:
     return make_world(ticket=first.tickets[0], ticket_store=first.ticket_store, **options)
 
 
+def say_early(world: World, *, before_connect: bool) -> None:
+    """Connect, and ask for an echo of `EARLY` before that or right after."""
+    world.echo()
+    if before_connect:
+        world.client.send_stream_data(0, EARLY, end_stream=True)
+    world.connect()
+    if not before_connect:
+        world.client.send_stream_data(0, EARLY, end_stream=True)
+        world.transmit("client")
+
+
 def completed(world: World) -> events.HandshakeCompleted:
     """Return the client's event."""
     event: events.HandshakeCompleted = world.of("client", events.HandshakeCompleted)[0]
@@ -166,13 +177,7 @@ def test_early_data_that_is_rejected_is_sent_again(
     """
     world = with_ticket(make_world)
     world.ticket_store.clear()
-    world.echo()
-    if before_connect:
-        world.client.send_stream_data(0, EARLY, end_stream=True)
-    world.connect()
-    if not before_connect:
-        world.client.send_stream_data(0, EARLY, end_stream=True)
-        world.transmit("client")
+    say_early(world, before_connect=before_connect)
 
     assert world.run(lambda: world.has_ended("client", 0), seconds=5)
     assert world.received("client", 0) == EARLY
@@ -272,13 +277,7 @@ def test_early_data_survives_a_retry(
     aioquic 1.7.2 forgets 0-RTT data that it has sent before a Retry.
     """
     world = with_ticket(make_world, retry=True)
-    world.echo()
-    if before_connect:
-        world.client.send_stream_data(0, EARLY, end_stream=True)
-    world.connect()
-    if not before_connect:
-        world.client.send_stream_data(0, EARLY, end_stream=True)
-        world.transmit("client")
+    say_early(world, before_connect=before_connect)
 
     arrives = world.run(lambda: world.has_ended("client", 0), seconds=5)
 

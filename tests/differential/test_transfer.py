@@ -25,6 +25,19 @@ def fast_server(world: World) -> FastConnection:
     return world.server
 
 
+def end_stream_1(world: World, how: str) -> None:
+    """End what the server sends otherwise than by a FIN."""
+    if how == "reset":
+        world.server.reset_stream(1, 7)
+    elif how == "stop":
+        world.client.stop_stream(1, 7)
+        world.transmit("client")
+    else:
+        world.server.close()
+    world.transmit("server")
+    world.run(seconds=1)
+
+
 # ---- Streams ---------------------------------------------------------------------------
 
 
@@ -273,15 +286,7 @@ def test_held_data_is_let_go_when_it_is_not_wanted_any_more(
     world.run(seconds=0.05)
     assert server._held
 
-    if end == "reset":
-        server.reset_stream(1, 7)
-    elif end == "stop":
-        world.client.stop_stream(1, 7)
-        world.transmit("client")
-    else:
-        server.close()
-    world.transmit("server")
-    world.run(seconds=1)
+    end_stream_1(world, end)
 
     assert server._held == {}
 
@@ -327,15 +332,7 @@ def test_a_stream_that_never_drains_is_told_too(make_world: MakeWorld, end: str)
     world.transmit("server")
     world.run(seconds=0.05)
 
-    if end == "reset":
-        server.reset_stream(1, 7)
-    elif end == "stop":
-        world.client.stop_stream(1, 7)
-        world.transmit("client")
-    else:
-        server.close()
-    world.transmit("server")
-    world.run(seconds=1)
+    end_stream_1(world, end)
 
     assert drained == [1]
 
