@@ -31,7 +31,6 @@ SCHEMA = 1
 
 # native/src/datapath/afxdp_sizes.c: one queue, 256 frames each way of 2048 bytes.
 _FRAMES_BYTES_MIN = 1 << 20
-_FRAMES_BYTES_GOOD = 32 << 20
 
 _FIREWALL = (
     "Packets that AF_XDP takes pass no firewall: nftables, iptables, conntrack and "
@@ -369,7 +368,7 @@ def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> 
             "build quicxdp again."
         )
     lockable = host.lockable_bytes
-    if lockable is not None and lockable < _FRAMES_BYTES_GOOD:
+    if lockable is not None and lockable < remedies.FRAMES_BYTES_GOOD:
         advice.append(
             "Without CAP_IPC_LOCK the limit on locked memory makes AF_XDP's buffers "
             "smaller."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # native/src/datapath: QX_QUEUE_MAX, afxdp_sizes.c, udp_linux.c.
 _QUEUE_CNT_MAX: Final = 64
-_FRAMES_BYTES_GOOD: Final = 32 << 20
+FRAMES_BYTES_GOOD: Final = 32 << 20
 _SOCKET_BUFFER_BYTES: Final = 8 << 20
 # A frame is a page, less headroom and what the kernel puts behind; above, drivers refuse
 # native XDP or the packets do not fit a buffer of ours.
@@ -126,7 +126,7 @@ def for_host(host: Host) -> list[Remedy]:
             ),
         ]
     lockable = host.lockable_bytes
-    if lockable is not None and lockable < _FRAMES_BYTES_GOOD:
+    if lockable is not None and lockable < FRAMES_BYTES_GOOD:
         command = "systemctl edit UNIT    # [Service] LimitMEMLOCK=64M"
         found.append(Remedy("give AF_XDP's buffers their full size", command))
     # With it, SO_RCVBUFFORCE goes beyond the limit.
