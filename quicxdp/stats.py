@@ -40,6 +40,8 @@ class Stats:
     turns: int = 0  # how often the endpoint woke up or looked
     turns_empty: int = 0  # of those, how many found nothing
     kernel_socket_dropped: int = 0  # by the kernel, its socket's buffer being full
+    icmp_believed: int = 0  # messages about what the endpoint has sent
+    icmp_ignored: int = 0  # messages that do not fit what it has sent
     fill_wakeups: int = 0  # of the kernel, for an empty fill ring
     tx_wakeups: int = 0  # of the kernel, to send
     rx_ring_produced: int = 0
@@ -50,8 +52,6 @@ class Stats:
     kernel_rx_ring_full: int = 0
     kernel_fill_ring_empty: int = 0
     kernel_tx_ring_empty: int = 0
-    icmp_believed: int = 0
-    icmp_ignored: int = 0
     mirror_dumps: int = 0  # of the kernel's routes and neighbours: 1 at opening
     mirror_overruns: int = 0
     mirror_solicits: int = 0

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _OWN_SUMS = (
     *("errors_lost", "backlog_dropped", "lanes_lost"),
     *("turns", "turns_empty", "kernel_socket_dropped"),
+    *("icmp_believed", "icmp_ignored"),
 )
 
 

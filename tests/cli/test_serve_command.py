@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quicxdp.cli import certificate, stats_file
+from quicxdp.config import Io
+from quicxdp.info import EndpointInfo
+from quicxdp.stats import LaneStats, Stats
 from tests.cli.processes import QUICXDP, Running, begin_endless, options, running
 
 if TYPE_CHECKING:
@@ -235,6 +238,35 @@ def test_every_loop_and_lane_serves_the_same(
     assert done.stdout == (module_site / "data.bin").read_bytes()
     assert status == 0
     assert "Traceback" not in text
+
+
+def test_counters_of_several_listeners_add_up() -> None:
+    """Alarms on lost datagrams or forged ICMP must hear of every address served."""
+    own = (
+        *("errors_lost", "backlog_dropped", "lanes_lost", "turns", "turns_empty"),
+        *("kernel_socket_dropped", "icmp_believed", "icmp_ignored"),
+    )
+
+    def listener(cnt: int) -> tuple[list[object], EndpointInfo]:
+        stats = Stats(
+            lanes={"xdp": LaneStats(rx_packets=cnt)},
+            drops={"denied": cnt},
+            frames={"free": 9},
+            rings={},
+            frame_cnt=9,
+            queue_cnt=1,
+            **dict.fromkeys(own, cnt),
+        )
+        info = EndpointInfo(Io.XDP, "eth1", reason="", stats=lambda: stats)
+        return ["192.0.2.1", cnt], info
+
+    told = stats_file.collect([listener(1), listener(40)])
+
+    assert {name: told[name] for name in own} == dict.fromkeys(own, 41)
+    assert told["lanes"]["xdp"]["rx_packets"] == told["drops"]["denied"] == 41
+    # Of the interface, which they share.
+    assert told["frames"] == {"free": 9}
+    assert told["frame_cnt"] == 9
 
 
 def test_a_link_in_the_way_of_the_counters_is_not_followed(tmp_path: Path) -> None:
