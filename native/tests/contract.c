@@ -261,6 +261,20 @@ static const struct t_case cases[] = {
 	{"open errors explain themselves", open_errors_explain_themselves},
 };
 
+/* What a back end has too few addresses for is neither passed nor failed. */
+static bool leave_out(const struct t_case *c)
+{
+	uint32_t cnt =
+		family == QX_IPV4 ? backend->hub_address_cnt_v4 : backend->hub_address_cnt_v6;
+
+	if (c->run != a_reply_leaves_from_the_address_that_was_asked ||
+	    cnt >= CONTRACT_HUB_ADDRESS_MAX)
+		return false;
+	printf("left out, %s, IPv%d: %s (there is one address)\n", backend->name, family,
+	       c->name);
+	return true;
+}
+
 static bool run_case(const struct t_case *c)
 {
 	volatile bool ok = false;
@@ -295,6 +309,8 @@ int contract_main(const struct contract_backend *use, int argc, char **argv)
 			if (argc > 1 && !strstr(cases[i].name, argv[1]))
 				continue;
 			family = families[f];
+			if (leave_out(&cases[i]))
+				continue;
 			ran++;
 			failed += !run_case(&cases[i]);
 		}

@@ -28,7 +28,7 @@ struct contract_options {
 	uint8_t family;        /* QX_IPV4 or QX_IPV6 */
 	uint32_t client_cnt;   /* 1..CONTRACT_CLIENT_MAX, each on its own port */
 	bool wildcard;         /* hub bound to the wildcard address; only asked of back
-				      ends with hub_address_cnt > 1 */
+				      ends with two addresses of the family */
 	bool connected;        /* clients connected to hub_addr[0] (qx_config.remote) */
 	uint32_t flags;        /* enum qx_config_flags, for both sides */
 	uint32_t rx_frame_cnt; /* as in qx_config, for both sides */
@@ -49,8 +49,9 @@ struct contract_backend {
 
 	/* The lane that traffic takes once both sides have heard each other. */
 	enum qx_lane lane;
-	uint32_t hub_address_cnt; /* local addresses of a wildcard hub, 1 or 2 */
-	uint32_t payload_max_v4;  /* longest payload that the path takes */
+	uint32_t hub_address_cnt_v4; /* addresses that a wildcard hub is reached at and */
+	uint32_t hub_address_cnt_v6; /* can answer from: 2, or what needs two is left out */
+	uint32_t payload_max_v4;     /* longest payload that the path takes */
 	uint32_t payload_max_v6;
 	bool no_batching;  /* the system lacks it: a call moves one packet */
 	bool no_ecn;       /* the system does not send it: everything comes as Not-ECT */

@@ -95,7 +95,8 @@ static uint64_t now(struct contract_pair *pair)
 static const struct contract_backend memory = {
 	.name = "memory",
 	.lane = QX_LANE_XDP,
-	.hub_address_cnt = 1,
+	.hub_address_cnt_v4 = 1, /* the simulated NIC has no wildcard address */
+	.hub_address_cnt_v6 = 1,
 	.payload_max_v4 = 1500 - 28,
 	.payload_max_v6 = 1500 - 48,
 	.virtual_time = true,

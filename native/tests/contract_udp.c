@@ -26,7 +26,8 @@ static int setup(char *why)
 static const struct contract_backend udp_backend = {
 	.name = "udp",
 	.lane = QX_LANE_SOCKET,
-	.hub_address_cnt = 2,
+	.hub_address_cnt_v4 = 2,
+	.hub_address_cnt_v6 = 2,
 	.payload_max_v4 = MTU_BYTES - 20 - 8,
 	.payload_max_v6 = MTU_BYTES - 40 - 8,
 	.setup = setup,

@@ -1,7 +1,8 @@
 /* contract_win_udp.c: the contract suite over WinSock, on loopback.
  *
  * What the Windows (or Wine) at hand can do is asked of WinSock itself, without our lane, and
- * printed: where it sends ECN and cuts messages, the suite demands both. */
+ * printed: where it sends ECN, cuts messages and takes source addresses, the suite demands all
+ * three. */
 #include <stdio.h>
 #include <winsock2.h>
 
@@ -54,40 +55,80 @@ static void probe_close(struct probe *p)
 	closesocket(p->to);
 }
 
+/* One byte with control data, by WinSock's own calls. */
+struct probe_message {
+	struct udp_control control;
+	char byte;
+	WSABUF buffer;
+	WSAMSG msg;
+};
+
+static void probe_write(struct probe_message *m, struct probe *p)
+{
+	memset(m, 0, sizeof(*m));
+	m->buffer = (WSABUF){.len = 1, .buf = &m->byte};
+	m->msg = (WSAMSG){.name = (struct sockaddr *)&p->name,
+			  .namelen = p->name_bytes,
+			  .lpBuffers = &m->buffer,
+			  .dwBufferCount = 1,
+			  .Control = {.len = sizeof(m->control.bytes),
+				      .buf = (char *)m->control.bytes}};
+}
+
+static bool probe_send(struct probe *p, int type, const void *value, size_t value_bytes)
+{
+	GUID id = WSAID_WSASENDMSG;
+	WSACMSGHDR head = {.cmsg_len = WSA_CMSG_LEN(value_bytes),
+			   .cmsg_level = IPPROTO_IP,
+			   .cmsg_type = type};
+	struct probe_message m;
+	LPFN_WSASENDMSG send_msg;
+	DWORD bytes;
+
+	probe_write(&m, p);
+	memcpy(m.control.bytes, &head, sizeof(head));
+	memcpy(m.control.bytes + WSA_CMSG_LEN(0), value, value_bytes);
+	m.msg.Control.len = (ULONG)udp_control_space(value_bytes);
+	return WSAIoctl(p->from, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof(id),
+			&send_msg, sizeof(send_msg), &bytes, NULL, NULL) == 0 &&
+	       send_msg(p->from, &m.msg, 0, &bytes, NULL, NULL) == 0;
+}
+
 /* Does a datagram sent as ECT(0) come as ECT(0)? */
 static bool sends_ecn(void)
 {
-	GUID send_id = WSAID_WSASENDMSG, recv_id = WSAID_WSARECVMSG;
-	LPFN_WSASENDMSG send_msg = NULL;
-	LPFN_WSARECVMSG recv_msg = NULL;
-	struct udp_control control = {0};
-	WSACMSGHDR head = {.cmsg_len = WSA_CMSG_LEN(sizeof(INT)),
-			   .cmsg_level = IPPROTO_IP,
-			   .cmsg_type = IP_ECN};
-	char byte = 0;
-	WSABUF buffer = {.len = 1, .buf = &byte};
-	WSAMSG msg = {.lpBuffers = &buffer,
-		      .dwBufferCount = 1,
-		      .Control = {.len = (ULONG)udp_control_space(sizeof(INT)),
-				  .buf = (char *)control.bytes}};
-	DWORD bytes = 0;
+	GUID id = WSAID_WSARECVMSG;
+	const INT ecn = QX_ECN_ECT0;
+	struct probe_message m;
+	LPFN_WSARECVMSG recv_msg;
+	DWORD bytes;
 	struct probe p;
-	bool ok = probe_open(&p, AF_INET) && set_on(p.to, IPPROTO_IP, IP_ECN, 1);
+	bool ok = probe_open(&p, AF_INET) && set_on(p.to, IPPROTO_IP, IP_ECN, 1) &&
+		  probe_send(&p, IP_ECN, &ecn, sizeof(ecn)) &&
+		  WSAIoctl(p.to, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof(id),
+			   &recv_msg, sizeof(recv_msg), &bytes, NULL, NULL) == 0;
 
-	memcpy(control.bytes, &head, sizeof(head));
-	control.bytes[WSA_CMSG_LEN(0)] = QX_ECN_ECT0;
-	msg.name = (struct sockaddr *)&p.name;
-	msg.namelen = p.name_bytes;
-	ok = ok &&
-	     WSAIoctl(p.to, SIO_GET_EXTENSION_FUNCTION_POINTER, &send_id, sizeof(send_id),
-		      &send_msg, sizeof(send_msg), &bytes, NULL, NULL) == 0 &&
-	     WSAIoctl(p.to, SIO_GET_EXTENSION_FUNCTION_POINTER, &recv_id, sizeof(recv_id),
-		      &recv_msg, sizeof(recv_msg), &bytes, NULL, NULL) == 0 &&
-	     send_msg(p.from, &msg, 0, &bytes, NULL, NULL) == 0;
-	memset(control.bytes, 0, sizeof(control.bytes));
-	ok = ok && recv_msg(p.to, &msg, &bytes, NULL, NULL) == 0 &&
-	     msg.Control.len >= WSA_CMSG_LEN(1) &&
-	     control.bytes[WSA_CMSG_LEN(0)] == QX_ECN_ECT0;
+	probe_write(&m, &p);
+	ok = ok && recv_msg(p.to, &m.msg, &bytes, NULL, NULL) == 0 &&
+	     m.msg.Control.len >= WSA_CMSG_LEN(1) &&
+	     m.control.bytes[WSA_CMSG_LEN(0)] == QX_ECN_ECT0;
+	probe_close(&p);
+	return ok;
+}
+
+/* Does a datagram sent from 127.0.0.2 come from there? */
+static bool sends_source(void)
+{
+	const struct in_pktinfo info = {.ipi_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	struct sockaddr_in from = {0};
+	int from_bytes = sizeof(from);
+	char byte;
+	struct probe p;
+	bool ok = probe_open(&p, AF_INET) &&
+		  probe_send(&p, IP_PKTINFO, &info, sizeof(info)) &&
+		  recvfrom(p.to, &byte, 1, 0, (struct sockaddr *)&from, &from_bytes) == 1 &&
+		  from.sin_addr.s_addr == info.ipi_addr.s_addr;
+
 	probe_close(&p);
 	return ok;
 }
@@ -123,7 +164,8 @@ static uint32_t longest_v6(void)
 static struct contract_backend udp_backend = {
 	.name = "udp_win",
 	.lane = QX_LANE_SOCKET,
-	.hub_address_cnt = 1, /* Windows has ::1 alone */
+	.hub_address_cnt_v4 = 1, /* unless WinSock takes source addresses */
+	.hub_address_cnt_v6 = 1, /* of loopback Windows has ::1 alone */
 	.payload_max_v4 = QX_UDP_PAYLOAD_MAX,
 	.open = loopback_open,
 	.close = contract_close,
@@ -141,9 +183,13 @@ int main(int argc, char **argv)
 		return 1;
 	udp_backend.no_ecn = !sends_ecn();
 	udp_backend.no_batching = !cuts_messages();
+	udp_backend.hub_address_cnt_v4 = sends_source() ? 2 : 1;
 	udp_backend.payload_max_v6 = longest_v6();
-	printf("WinSock here %s ECN, %s messages (USO), takes %u bytes over ::1\n",
+	printf("WinSock here %s ECN, %s messages (USO), %s source addresses, takes %u bytes "
+	       "over ::1\n",
 	       udp_backend.no_ecn ? "does not send" : "sends",
-	       udp_backend.no_batching ? "does not cut" : "cuts", udp_backend.payload_max_v6);
+	       udp_backend.no_batching ? "does not cut" : "cuts",
+	       udp_backend.hub_address_cnt_v4 < 2 ? "does not take" : "takes",
+	       udp_backend.payload_max_v6);
 	return contract_main(&udp_backend, argc, argv);
 }

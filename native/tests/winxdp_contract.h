@@ -72,8 +72,8 @@ static int winxdp_contract_open_config(struct contract_pair *pair, struct qx_dat
 
 /* The backend but for its name, pump, clock, and what opening and closing do besides. */
 #define WINXDP_CONTRACT                                                                      \
-	.lane = QX_LANE_XDP, .hub_address_cnt = 2, .payload_max_v4 = SIM_MTU_BYTES - 28,     \
-	.payload_max_v6 = SIM_MTU_BYTES - 48, .virtual_time = true,                          \
-	.open_config = winxdp_contract_open_config
+	.lane = QX_LANE_XDP, .hub_address_cnt_v4 = 2, .hub_address_cnt_v6 = 2,               \
+	.payload_max_v4 = SIM_MTU_BYTES - 28, .payload_max_v6 = SIM_MTU_BYTES - 48,          \
+	.virtual_time = true, .open_config = winxdp_contract_open_config
 
 #endif
