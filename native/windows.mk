@@ -60,7 +60,8 @@ $(B)/contract_%.exe: tests/contract_%.c tests/contract.c $(B)/libquicxdp.a $(HEA
 	$(CC) $(CFLAGS) -o $@ $< tests/contract.c tests/platform_win.c $(B)/libquicxdp.a $(LIBS)
 
 # These ask platform.h, which also counts the timer's calls.
-PLATFORM := $(B)/win_udp.exe $(B)/win_wait.exe $(B)/win_winxdp_absent.exe
+PLATFORM := $(addprefix $(B)/,$(addsuffix .exe,win_udp_open win_udp_rx win_udp_tx win_wait \
+            win_winxdp_absent))
 
 $(B)/%.exe: tests/%.c tests/platform_win.c $(B)/libquicxdp.a $(HEADERS)
 	$(CC) $(CFLAGS) -o $@ $< $(if $(filter $@,$(PLATFORM)),tests/platform_win.c) \
