@@ -38,7 +38,8 @@ static struct {
 	uint32_t sent_cnt;
 	int (*refuse)(const struct sent *s); /* a WinSock error, or 0 */
 
-	/* What WSARecvMsg gives, once. */
+	/* What WSARecvMsg gives, once or again and again. */
+	bool recv_for_ever;
 	uint32_t recv_len_bytes;
 	DWORD recv_flags;
 	int recv_error;
@@ -114,7 +115,8 @@ static inline int WSAAPI recv_msg(SOCKET socket, LPWSAMSG msg, LPDWORD len_bytes
 	msg->Control.len = winsock.recv_control_bytes;
 	msg->dwFlags = winsock.recv_flags;
 	*len_bytes = winsock.recv_len_bytes;
-	winsock.recv_len_bytes = UINT32_MAX;
+	if (!winsock.recv_for_ever)
+		winsock.recv_len_bytes = UINT32_MAX;
 	return 0;
 }
 

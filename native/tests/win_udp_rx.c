@@ -90,6 +90,22 @@ static void cut_messages_are_counted_and_dropped(void)
 	finish();
 }
 
+/* Whoever may not send to us must not keep us from everything else either. */
+static void a_flood_of_dropped_messages_ends_a_turn(void)
+{
+	fresh_v4();
+	winsock.recv_for_ever = true;
+	winsock.recv_len_bytes = 100;
+	winsock.recv_port = 0;
+	T_EQ(receive(), 0);
+	T_EQ(stats_of().lane[QX_LANE_SOCKET].rx_syscalls, UDP_RX_TURN);
+	T_EQ(stats_of().drop[QX_DROP_SOURCE_PORT], UDP_RX_TURN);
+	winsock.recv_port = 1000;
+	T_EQ(receive(), UDP_RX_TURN);
+	qx_recv_done(dp, &batch);
+	finish();
+}
+
 /* WinSock reports ICMP messages as errors of receiving. */
 static void an_error_of_receiving_is_reported_and_nothing_stops(void)
 {
@@ -132,6 +148,7 @@ static const struct t_case cases[] = {
 	{"a message larger than a batch comes in parts",
 	 a_message_larger_than_a_batch_comes_in_parts},
 	{"cut messages are counted and dropped", cut_messages_are_counted_and_dropped},
+	{"a flood of dropped messages ends a turn", a_flood_of_dropped_messages_ends_a_turn},
 	{"an error of receiving is reported and nothing stops",
 	 an_error_of_receiving_is_reported_and_nothing_stops},
 	{"control data of any bytes is harmless", control_data_of_any_bytes_is_harmless},

@@ -61,7 +61,7 @@ enum {
 	/* Buffers a power of two apart would all begin in the same few cache sets. */
 	UDP_RX_STRIDE_BYTES = UDP_RX_MESSAGE_BYTES + 1280,
 	UDP_RX_BYTES = UDP_RX_MESSAGES * UDP_RX_STRIDE_BYTES,
-	UDP_RX_TURN = 64, /* datagrams after which a turn asks no further */
+	UDP_RX_TURN = 64, /* messages, or datagrams, after which a turn asks no further */
 	UDP_RX_COALESCED_BYTES = 65527,
 
 	UDP_TX_BYTES = 1 << 20,

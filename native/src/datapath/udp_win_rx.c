@@ -184,19 +184,18 @@ static uint32_t free_frame(const struct udp_rx *rx, uint32_t from)
 
 int udp_recv(struct qx_udp *u, struct qx_batch *batch)
 {
-	uint32_t before = batch->datagram_cnt, frame = 0;
-	bool asked = false;
+	uint32_t before = batch->datagram_cnt, frame = 0, asked = 0;
 	int got = 1;
 
 	if (u->rx.some_left && batch->datagram_cnt < QX_BATCH_MAX)
 		hand_out(u, batch);
-	while (got > 0 && batch->datagram_cnt < QX_BATCH_MAX &&
+	/* Messages are counted too, or a flood of those that are dropped would hold us. */
+	while (got > 0 && asked < UDP_RX_TURN && batch->datagram_cnt < QX_BATCH_MAX &&
 	       batch->datagram_cnt - before < UDP_RX_TURN &&
 	       (frame = free_frame(&u->rx, frame)) < UDP_RX_MESSAGES) {
 		/* Before the first, so that what comes from here on sets it again. */
-		if (!asked)
+		if (asked++ == 0)
 			ResetEvent(u->event);
-		asked = true;
 		got = receive(u, frame);
 		if (u->rx.some_left)
 			hand_out(u, batch);
