@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from .alarm import report
 from .errors import DatapathError
 
 if TYPE_CHECKING:
@@ -71,24 +72,37 @@ class Waiter:
         self._go_on.release()
         try:
             self._datapath.arm(0)
-        except (DatapathError, RuntimeError):
+        except RuntimeError:
             return
+        except DatapathError:
+            # Its own look ends it; closing under it would take its memory away.
+            pass
         self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self._loop.is_closed():
-            if not self._datapath.wait(self._spin_ns, _LOOK_NS):
-                continue
-            if self._ended.is_set():
-                return
             try:
-                self._loop.call_soon_threadsafe(self._woken)
-            except RuntimeError:
-                # Closed meanwhile.
+                if not self._datapath.wait(self._spin_ns, _LOOK_NS):
+                    continue
+            except DatapathError as error:
+                self._call_soon(self._failed, error)
+                return
+            if self._ended.is_set() or not self._call_soon(self._woken):
                 return
             while not self._go_on.acquire(timeout=_LOOK_NS / 1e9):
                 if self._loop.is_closed():
                     return
+
+    def _call_soon(self, callback: Callable[..., None], *args: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # Closed meanwhile.
+            return False
+        return True
+
+    def _failed(self, error: DatapathError) -> None:
+        report(self._loop, "Waiting failed; no more datagrams are received", error)
 
     def _woken(self) -> None:
         try:

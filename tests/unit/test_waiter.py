@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 import threading
@@ -14,6 +15,7 @@ import uvloop
 
 import quicxdp
 from quicxdp.datapath import Datapath
+from quicxdp.errors import DatapathError
 from quicxdp.transport import DatagramTransport
 from tests.unit.inbox import Inbox
 
@@ -168,6 +170,48 @@ def test_an_engine_that_comes_later_has_the_only_thread(kind: str) -> None:
             await inbox.until(lambda: len(inbox.got) > i)  # noqa: B023
         assert [data for data, _ in inbox.got] == taken == sent
         await close(inbox)
+
+    run(kind, main)
+
+
+def test_a_wait_that_fails_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport that hears nothing more, and nobody knows, is a hang."""
+
+    def fail(_: Datapath, _spin_ns: int, _timeout_ns: int) -> NoReturn:
+        raise DatapathError(errno.EBADF, "waiting")
+
+    async def main(spin_us: int) -> None:
+        told: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: None if told.done() else told.set_result(context)
+        )
+        monkeypatch.setattr(Datapath, "wait", fail)
+        a, b = await open_pair(spin_us)
+        context = await told
+        assert isinstance(context["exception"], DatapathError)
+        assert context["message"].startswith("Waiting failed")
+        await close(a, b)
+
+    run(kind, main)
+
+
+def test_a_thread_that_cannot_be_woken_is_waited_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing a datapath under its waiting thread would free what that thread reads."""
+
+    def fail(_: Datapath, _deadline_ns: int) -> NoReturn:
+        raise DatapathError(errno.ENOBUFS, "arming a timer")
+
+    async def main(spin_us: int) -> None:
+        transport, inbox = await quicxdp.create_datagram_endpoint(
+            Inbox, (LOCALHOST, 0), io="socket", spin_us=spin_us
+        )
+        with monkeypatch.context() as patched:
+            patched.setattr(Datapath, "arm", fail)
+            transport.abort()
+            await inbox.lost
+            assert waiters() == []
 
     run(kind, main)
 
