@@ -119,6 +119,7 @@ MAY_IMPORT_FOREIGN = {
 BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"(?:afxdp|xdp|ifinfo|privilege).*": r"(?:afxdp|xdp|ifinfo|privilege).*",
     r"mirror.*": r"mirror.*|afxdp.*",
+    r"udp_own": r"udp_own|udp_linux.*|udp_win.*",
     r"udp_linux.*": r"udp_linux.*",
     r"udp_win.*": r"udp_win.*",
     r"memory.*": r"memory.*|datapath_memory",

@@ -1,5 +1,5 @@
 /* udp.h: the socket lane.  udp_linux.c implements it with recvmmsg + UDP_GRO and
- * sendmmsg + UDP_SEGMENT; udp_win.c will with WinSock.
+ * sendmmsg + UDP_SEGMENT; udp_win.c with WinSock; udp_own.h holds what both share.
  *
  * Received messages may hold many segments; each becomes one qx_datagram, and a message's
  * buffer is free again when its last segment was given back. */

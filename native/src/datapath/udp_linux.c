@@ -64,7 +64,7 @@ _Static_assert(sizeof(must_ipv6) == sizeof(must_ipv4), "one table per family");
 static int set_all(const struct qx_udp *u, const struct must_option options[MUST_CNT],
 		   char *why)
 {
-	int cnt = addr_is_wildcard(&u->local) ? MUST_CNT : MUST_CNT - 1, err;
+	int cnt = addr_is_wildcard(&u->own.local) ? MUST_CNT : MUST_CNT - 1, err;
 
 	for (int i = 0; i < cnt; i++) {
 		err = set_int(u->fd, options[i].level, options[i].option, options[i].value);
@@ -96,9 +96,9 @@ static int set_options(struct qx_udp *u, const struct qx_config *cfg, char *why)
 {
 	int err = 0;
 
-	if (u->domain == AF_INET6)
+	if (u->own.family == AF_INET6)
 		err = set_all(u, must_ipv6, why);
-	if (err == 0 && !u->v6only)
+	if (err == 0 && !u->own.v6only)
 		err = set_all(u, must_ipv4, why);
 	if (err < 0)
 		return err;
@@ -117,23 +117,23 @@ static int set_options(struct qx_udp *u, const struct qx_config *cfg, char *why)
 
 static int make_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 {
-	u->local = cfg->local;
-	u->domain = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
-	u->fd = socket(u->domain, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	u->own.local = cfg->local;
+	u->own.family = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
+	u->fd = socket(u->own.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
 	if (u->fd < 0)
-		return udp_why_socket(why, -errno, u->domain);
+		return udp_why_socket(why, -errno, u->own.family);
 	return 0;
 }
 
 static int bind_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 {
 	struct sockaddr_in6 name;
-	socklen_t len = addr_to_sockaddr(&name, &cfg->local, u->domain);
+	socklen_t len = addr_to_sockaddr(&name, &cfg->local, u->own.family);
 	int err = 0;
 
-	u->v6only = u->domain == AF_INET6 && (cfg->flags & QX_CFG_V6ONLY);
-	if (u->domain == AF_INET6)
-		err = set_int(u->fd, SOL_IPV6, IPV6_V6ONLY, u->v6only);
+	u->own.v6only = u->own.family == AF_INET6 && (cfg->flags & QX_CFG_V6ONLY);
+	if (u->own.family == AF_INET6)
+		err = set_int(u->fd, SOL_IPV6, IPV6_V6ONLY, u->own.v6only);
 	if (err == 0 && cfg->flags & QX_CFG_REUSE_PORT)
 		err = set_int(u->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (err < 0) {
@@ -155,8 +155,8 @@ static int connect_socket(struct qx_udp *u, const struct qx_config *cfg, char *w
 
 	if (cfg->remote.family == QX_UNSPEC)
 		return 0;
-	len = addr_to_sockaddr(&name, &cfg->remote, u->domain);
-	if (len == 0 || (u->v6only && cfg->remote.family == QX_IPV4))
+	len = addr_to_sockaddr(&name, &cfg->remote, u->own.family);
+	if (len == 0 || (u->own.v6only && cfg->remote.family == QX_IPV4))
 		return udp_why_connect(why, -EAFNOSUPPORT, &cfg->remote);
 	if (connect(u->fd, (const struct sockaddr *)&name, len) < 0)
 		return udp_why_connect(why, -errno, &cfg->remote);
@@ -176,13 +176,13 @@ static int read_names(struct qx_udp *u, char *why)
 		why_set(why, "getsockname: %s", strerror(-err));
 		return err;
 	}
-	if (!addr_from_sockaddr(&u->local, &name, len) || u->local.port == 0) {
+	if (!addr_from_sockaddr(&u->own.local, &name, len) || u->own.local.port == 0) {
 		why_set(why, "the socket is not bound to a UDP port; bind it first");
 		return -EINVAL;
 	}
 	len = sizeof(name);
 	if (getpeername(u->fd, (struct sockaddr *)&name, &len) == 0)
-		u->connected = addr_from_sockaddr(&u->remote, &name, len);
+		u->own.connected = addr_from_sockaddr(&u->own.remote, &name, len);
 	return 0;
 }
 
@@ -200,27 +200,27 @@ static int adopt_socket(struct qx_udp *u, const struct qx_config *cfg, char *why
 
 	if ((err = get_int(cfg->socket_fd, SOL_SOCKET, SO_TYPE, &type)) < 0 ||
 	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_PROTOCOL, &protocol)) < 0 ||
-	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_DOMAIN, &u->domain)) < 0) {
+	    (err = get_int(cfg->socket_fd, SOL_SOCKET, SO_DOMAIN, &u->own.family)) < 0) {
 		why_set(why, "descriptor %d: not a socket that can be used (%s)",
 			cfg->socket_fd, strerror(-err));
 		return err;
 	}
 	if (type != SOCK_DGRAM || protocol != IPPROTO_UDP ||
-	    (u->domain != AF_INET && u->domain != AF_INET6)) {
+	    (u->own.family != AF_INET && u->own.family != AF_INET6)) {
 		why_set(why,
 			"descriptor %d: a UDP socket over IPv4 or IPv6 is needed, this is "
 			"another kind",
 			cfg->socket_fd);
 		return -EINVAL;
 	}
-	if (u->domain == AF_INET6 &&
+	if (u->own.family == AF_INET6 &&
 	    (err = get_int(cfg->socket_fd, SOL_IPV6, IPV6_V6ONLY, &v6only)) < 0) {
 		why_set(why, "descriptor %d: getsockopt IPV6_V6ONLY: %s", cfg->socket_fd,
 			strerror(-err));
 		return err;
 	}
 	u->fd = cfg->socket_fd;
-	u->v6only = v6only;
+	u->own.v6only = v6only;
 	if ((err = read_names(u, why)) < 0)
 		return err;
 	flags = fcntl(cfg->socket_fd, F_GETFL);
@@ -321,29 +321,9 @@ void udp_close(struct qx_udp *u)
 
 /* ---- Asking ---- */
 
-void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl)
-{
-	u->acl = acl;
-}
-
 int udp_fd(const struct qx_udp *u)
 {
 	return u->fd;
-}
-
-void udp_local(const struct qx_udp *u, struct qx_addr *out)
-{
-	*out = u->local;
-}
-
-void udp_remote(const struct qx_udp *u, struct qx_addr *out)
-{
-	*out = u->remote;
-}
-
-bool udp_is_dual_stack(const struct qx_udp *u)
-{
-	return u->domain == AF_INET6 && !u->v6only && addr_is_wildcard(&u->local);
 }
 
 int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
@@ -367,16 +347,6 @@ int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
 	return err;
 }
 
-int udp_next_error(struct qx_udp *u, struct qx_error *out)
-{
-	return errors_pop(&u->errors, out);
-}
-
-uint32_t udp_error_cnt(const struct qx_udp *u)
-{
-	return u->errors.cnt;
-}
-
 void udp_stats(const struct qx_udp *u, struct qx_stats *out)
 {
 	uint32_t meminfo[SK_MEMINFO_VARS] = {0};
@@ -385,8 +355,5 @@ void udp_stats(const struct qx_udp *u, struct qx_stats *out)
 	/* Refused by kernels before 4.12: then nobody knows. */
 	if (getsockopt(u->fd, SOL_SOCKET, SO_MEMINFO, meminfo, &len) == 0)
 		out->kernel_socket_dropped = meminfo[SK_MEMINFO_DROPS];
-	out->lane[QX_LANE_SOCKET] = u->stats;
-	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
-		out->drop[i] += u->drop[i];
-	out->errors_lost += u->errors.lost;
+	udp_own_stats(&u->own, out);
 }

@@ -14,31 +14,20 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "errors.h"
 #include "icmp.h"
 #include "quicxdp.h"
-#include "udp.h"
+#include "udp_own.h"
 
 enum {
-	/* A UDP message is shorter than 64 KiB, merged by GRO or not (the kernel's
-	 * GRO_LEGACY_MAX_SIZE holds for everything but TCP), so no buffer is too short. */
-	UDP_RX_MESSAGES = 64,
-	UDP_RX_MESSAGE_BYTES = 65536,
-	/* Buffers a power of two apart would all begin in the same few cache sets. */
-	UDP_RX_STRIDE_BYTES = UDP_RX_MESSAGE_BYTES + 1280,
-	UDP_RX_BYTES = UDP_RX_MESSAGES * UDP_RX_STRIDE_BYTES,
 	UDP_RX_CONTROL_BYTES = 512,
 
-	/* 1 MiB is 16 full messages and about what stays in a core's L2 cache. */
-	UDP_TX_BYTES = 1 << 20,
 	UDP_TX_MESSAGES = 256,
 	UDP_TX_IOVS = 512,
 	UDP_TX_CONTROL_BYTES = 96,
-	UDP_TX_SEGMENTS = 64,         /* UDP_MAX_SEGMENTS before Linux 6.9 */
-	UDP_TX_MESSAGE_BYTES = 65000, /* below 65,535 with headers of either family */
 
 	UDP_EINTR_TRIES = 16, /* in a row; then the caller is asked to come back */
 	UDP_ERROR_TRIES = 8   /* of a message that errors about others stand before */
@@ -111,23 +100,17 @@ struct udp_tx {
 };
 
 struct qx_udp {
+	struct udp_own own;
 	int fd;
-	int domain; /* AF_INET or AF_INET6 */
-	bool v6only;
-	bool connected;
 	bool forked; /* the arenas are not ours any more */
-	struct qx_addr local;
-	struct qx_addr remote;
-	const struct qx_acl *acl;
 	uint8_t *arena;
-	struct qx_lane_stats stats;
-	uint64_t drop[QX_DROP_CNT];
-	struct qx_errors errors;
 	struct qx_icmp *icmp; /* the endpoint's */
 	bool errors_left;     /* the error queue was not read to its end */
 	struct udp_rx rx;
 	struct udp_tx tx;
 };
+
+_Static_assert(offsetof(struct qx_udp, own) == 0, "udp_own.c finds it there");
 
 /* udp_rx_init and udp_tx_init tie headers, names and controls together once. */
 void udp_rx_init(struct udp_rx *rx, uint8_t *base);

@@ -19,8 +19,8 @@ static void count_sent(struct qx_udp *u, uint32_t messages)
 	const struct udp_tx_message *m = &u->tx.messages[u->tx.first];
 
 	for (uint32_t i = 0; i < messages; i++) {
-		u->stats.tx_packets += m[i].segment_cnt;
-		u->stats.tx_bytes += m[i].len_bytes;
+		u->own.stats.tx_packets += m[i].segment_cnt;
+		u->own.stats.tx_bytes += m[i].len_bytes;
 	}
 	u->tx.first += messages;
 }
@@ -33,15 +33,15 @@ static void give_up_first(struct qx_udp *u, int code)
 	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
 	const struct msghdr *h = &u->tx.headers[u->tx.first].msg_hdr;
 	uint16_t upto = m->segment_cnt;
-	struct qx_addr peer = u->remote;
+	struct qx_addr peer = u->own.remote;
 
 	if (m->sent_cnt + 1 < upto && m->len_bytes % m->segment_bytes != 0)
 		upto--;
 	if (h->msg_name)
 		addr_from_sockaddr(&peer, h->msg_name, h->msg_namelen);
-	u->drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR] +=
+	u->own.drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR] +=
 		(uint64_t)(upto - m->sent_cnt);
-	errors_push(&u->errors, code, &peer);
+	errors_push(&u->own.errors, code, &peer);
 	m->sent_cnt = upto;
 	if (upto == m->segment_cnt)
 		u->tx.first++;
@@ -62,7 +62,7 @@ static bool retry_first(struct qx_udp *u, int code)
 		return false;
 	m->retries++;
 	if (!told)
-		errors_push(&u->errors, code, &u->remote);
+		errors_push(&u->own.errors, code, &u->own.remote);
 	return true;
 }
 
@@ -115,11 +115,11 @@ static int send_segments(struct qx_udp *u, int refusal)
 		iov = cut_segment(&u->tx.headers[u->tx.first].msg_hdr, m);
 		h.msg_iov = &iov;
 		h.msg_iovlen = 1;
-		u->stats.tx_syscalls++;
+		u->own.stats.tx_syscalls++;
 		if (sendmsg(u->fd, &h, MSG_DONTWAIT) < 0)
 			return errno;
-		u->stats.tx_packets++;
-		u->stats.tx_bytes += iov.iov_len;
+		u->own.stats.tx_packets++;
+		u->own.stats.tx_bytes += iov.iov_len;
 		/* It went, so UDP_SEGMENT was what the kernel did not take. */
 		if (refusal != 0 && iov.iov_len == m->segment_bytes)
 			remember_refusal(&u->tx, m->segment_bytes, refusal);
@@ -147,7 +147,7 @@ static int send_some(struct qx_udp *u)
 											 : 1;
 	else
 		sent = sendmmsg(u->fd, &tx->headers[tx->first], cnt, MSG_DONTWAIT);
-	u->stats.tx_syscalls++;
+	u->own.stats.tx_syscalls++;
 	if (sent < 0)
 		return errno;
 	count_sent(u, (uint32_t)sent);

@@ -59,8 +59,8 @@ static void judge(struct qx_udp *u, struct msghdr *h, const uint8_t *quote,
 		return;
 	/* As with any socket, only one with a single peer hears of it: somebody that a server
 	 * has answered is gone, and it could not act on that. */
-	if (u->connected)
-		errors_push_icmp(&u->errors, claim.code, &claim.peer,
+	if (u->own.connected)
+		errors_push_icmp(&u->own.errors, claim.code, &claim.peer,
 				 claim.code == EMSGSIZE ? claim.mtu_bytes : 0);
 }
 
@@ -81,7 +81,7 @@ uint32_t udp_read_errors(struct qx_udp *u)
 				   .msg_controllen = sizeof(control)};
 		ssize_t len;
 
-		u->stats.rx_syscalls++;
+		u->own.stats.rx_syscalls++;
 		len = recvmsg(u->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT);
 		if (len < 0)
 			break;

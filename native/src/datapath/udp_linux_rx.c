@@ -104,7 +104,7 @@ static enum qx_drop look_at(struct qx_udp *u)
 	struct udp_rx_message *m = &u->rx.now;
 
 	*m = (struct udp_rx_message){
-		.path.local = u->local,
+		.path.local = u->own.local,
 		.len_bytes = header->msg_len,
 		.segment_bytes = header->msg_len,
 	};
@@ -117,23 +117,7 @@ static enum qx_drop look_at(struct qx_udp *u)
 				header->msg_hdr.msg_namelen))
 		return QX_DROP_SOURCE_ADDRESS;
 	read_control(m, &header->msg_hdr); /* first, to know how many datagrams it is */
-	if (!acl_allows(u->acl, &m->path.peer))
-		return QX_DROP_DENIED;
-	if (m->path.peer.port == 0)
-		return QX_DROP_SOURCE_PORT;
-	/* Between bind and connect the kernel queued what anybody sent. */
-	if (u->connected && memcmp(&m->path.peer, &u->remote, sizeof(u->remote)) != 0)
-		return QX_DROP_WRONG_PEER;
-	return QX_DROP_NONE;
-}
-
-static uint16_t path_index(struct qx_batch *batch, const struct qx_path *path)
-{
-	uint32_t last = batch->path_cnt - 1;
-
-	if (batch->path_cnt == 0 || memcmp(&batch->paths[last], path, sizeof(*path)) != 0)
-		batch->paths[last = batch->path_cnt++] = *path;
-	return (uint16_t)last;
+	return udp_own_refusal(&u->own, &m->path.peer);
 }
 
 /* Hands out what fits of the message that rx->now describes. */
@@ -145,7 +129,7 @@ static void split(struct qx_udp *u, struct qx_batch *batch)
 	struct qx_datagram *d = &batch->datagrams[batch->datagram_cnt], *first = d;
 	struct qx_datagram *last = &batch->datagrams[QX_BATCH_MAX - 1];
 	uint8_t *base = u->rx.base + base_off, ecn = m->ecn;
-	uint16_t path = path_index(batch, &m->path);
+	uint16_t path = udp_path_index(batch, &m->path);
 	uint32_t cnt;
 
 	for (;; d++, off += len_bytes) {
@@ -167,8 +151,8 @@ static void split(struct qx_udp *u, struct qx_batch *batch)
 	cnt = (uint32_t)(d - first) + 1;
 	off += len_bytes;
 	u->rx.lent[frame] = (uint16_t)(u->rx.lent[frame] + cnt);
-	u->stats.rx_packets += cnt;
-	u->stats.rx_bytes += off - m->done_bytes;
+	u->own.stats.rx_packets += cnt;
+	u->own.stats.rx_bytes += off - m->done_bytes;
 	batch->datagram_cnt += cnt;
 	m->done_bytes = off;
 	m->some_left = off < end;
@@ -188,7 +172,7 @@ static void hand_out(struct qx_udp *u, struct qx_batch *batch)
 		if (drop == QX_DROP_NONE)
 			split(u, batch);
 		else
-			u->drop[drop] += segment_cnt(&rx->now);
+			u->own.drop[drop] += segment_cnt(&rx->now);
 		if (!rx->now.some_left)
 			reset_header(&rx->headers[rx->next++].msg_hdr);
 	}
@@ -217,7 +201,7 @@ static int recv_messages(struct qx_udp *u, struct mmsghdr *headers, uint32_t cnt
 {
 	ssize_t len;
 
-	u->stats.rx_syscalls++;
+	u->own.stats.rx_syscalls++;
 	if (cnt > 1)
 		return recvmmsg(u->fd, headers, cnt, MSG_DONTWAIT, NULL);
 	len = recvmsg(u->fd, &headers->msg_hdr, MSG_DONTWAIT);
@@ -252,7 +236,7 @@ static void receive(struct qx_udp *u)
 	/* Whatever it is, it is about a datagram or a peer and not about the socket: an ICMP
 	 * message for which the queue had no room, or memory that ran out. */
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
-		errors_push(&u->errors, errno, u->connected ? &u->remote : NULL);
+		errors_push(&u->own.errors, errno, u->own.connected ? &u->own.remote : NULL);
 }
 
 int udp_recv(struct qx_udp *u, struct qx_batch *batch)
@@ -269,12 +253,7 @@ int udp_recv(struct qx_udp *u, struct qx_batch *batch)
 
 void udp_recv_done(struct qx_udp *u, uint32_t frame, uint32_t cnt)
 {
-	/* The frame came from us through the caller's hands; a wrong one gives back
-	 * nothing rather than somebody else's buffer. */
-	if (frame < UDP_RX_MESSAGES && cnt <= u->rx.lent[frame])
-		u->rx.lent[frame] = (uint16_t)(u->rx.lent[frame] - cnt);
-	else
-		u->drop[QX_DROP_DESCRIPTOR] += cnt;
+	udp_own_give_back(&u->own, u->rx.lent, frame, cnt);
 }
 
 size_t udp_memory(const struct qx_udp *u, uint8_t **base)

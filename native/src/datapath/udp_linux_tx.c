@@ -27,11 +27,6 @@ static bool same_path(const struct qx_path *a, const struct qx_path *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 /* ---- One message ---- */
 
 static uint16_t put_control(struct udp_tx_control *control, uint16_t used_bytes, int level,
@@ -56,9 +51,7 @@ static uint16_t put_source(const struct qx_udp *u, struct udp_tx_control *contro
 	struct in_pktinfo info4 = {0};
 	struct in6_pktinfo info6 = {0};
 
-	if (path->local.family == QX_UNSPEC || addr_is_wildcard(&path->local) ||
-	    (path->local.family == u->local.family &&
-	     memcmp(path->local.ip, u->local.ip, sizeof(u->local.ip)) == 0))
+	if (!udp_own_names_source(&u->own, &path->local))
 		return 0;
 	if (path->local.family == QX_IPV4) {
 		memcpy(&info4.ipi_spec_dst, path->local.ip, 4);
@@ -96,9 +89,9 @@ static void start_message(struct qx_udp *u, uint8_t *data, uint32_t len_bytes, u
 
 	h->msg_name = &tx->names[tx->end];
 	h->msg_namelen =
-		addr_to_sockaddr(&tx->names[tx->end], &tx->reserved_path.peer, u->domain);
-	if (u->connected &&
-	    memcmp(&tx->reserved_path.peer, &u->remote, sizeof(u->remote)) == 0) {
+		addr_to_sockaddr(&tx->names[tx->end], &tx->reserved_path.peer, u->own.family);
+	if (u->own.connected &&
+	    memcmp(&tx->reserved_path.peer, &u->own.remote, sizeof(u->own.remote)) == 0) {
 		h->msg_name = NULL;
 		h->msg_namelen = 0;
 	}
@@ -125,8 +118,8 @@ static uint32_t open_room(const struct udp_tx *tx, uint32_t len_bytes, uint8_t e
 		return 0;
 	if (len_bytes < m->segment_bytes)
 		n = 1;
-	n = min_u32(n, UDP_TX_SEGMENTS - (uint32_t)m->segment_cnt);
-	return min_u32(n, (UDP_TX_MESSAGE_BYTES - m->len_bytes) / len_bytes);
+	n = udp_min(n, UDP_TX_SEGMENTS - (uint32_t)m->segment_cnt);
+	return udp_min(n, (UDP_TX_MESSAGE_BYTES - m->len_bytes) / len_bytes);
 }
 
 /* Adds n datagrams of one length that lie one after another. */
@@ -151,24 +144,6 @@ static void grow_message(struct udp_tx *tx, uint8_t *data, uint32_t len_bytes, u
 
 /* ---- Reserve and commit ---- */
 
-/* Fills in what the caller left to us.  0, or why that path can never be used. */
-static int complete_path(const struct qx_udp *u, struct qx_path *path)
-{
-	if (path->peer.family == QX_UNSPEC) {
-		if (!u->connected)
-			return -EDESTADDRREQ;
-		path->peer = u->remote;
-	}
-	if (path->peer.port == 0)
-		return -EINVAL;
-	if (u->domain == AF_INET ? path->peer.family != QX_IPV4
-				 : path->peer.family == QX_IPV4 && u->v6only)
-		return -EAFNOSUPPORT;
-	if (path->local.family != QX_UNSPEC && path->local.family != path->peer.family)
-		return -EINVAL;
-	return 0;
-}
-
 int udp_reserve(struct qx_udp *u, const struct qx_path *path, uint32_t len_bytes,
 		struct qx_slot *slots, uint32_t n)
 {
@@ -180,23 +155,16 @@ int udp_reserve(struct qx_udp *u, const struct qx_path *path, uint32_t len_bytes
 		return -EMSGSIZE;
 	tx->reserved_path = *path;
 	if (!tx->open || !same_path(path, &tx->open_path)) {
-		if ((err = complete_path(u, &tx->reserved_path)) < 0)
+		if ((err = udp_own_complete(&u->own, &tx->reserved_path)) < 0)
 			return err;
 		tx->open = tx->open && same_path(&tx->reserved_path, &tx->open_path);
 	}
 	/* At worst each datagram becomes a message of its own. */
-	n = min_u32(n, UDP_TX_MESSAGES - tx->end);
-	n = min_u32(n, UDP_TX_IOVS - tx->iov_cnt);
+	n = udp_min(n, UDP_TX_MESSAGES - tx->end);
+	n = udp_min(n, UDP_TX_IOVS - tx->iov_cnt);
 	if (len_bytes > 0)
-		n = min_u32(n, (UDP_TX_BYTES - tx->used_bytes) / len_bytes);
-	for (uint32_t i = 0; i < n; i++)
-		slots[i] = (struct qx_slot){
-			.data = tx->base + tx->used_bytes + i * len_bytes,
-			.len_bytes = len_bytes,
-			.frame = i,
-			.ecn = QX_ECN_NOT_ECT,
-			.lane = QX_LANE_SOCKET,
-		};
+		n = udp_min(n, (UDP_TX_BYTES - tx->used_bytes) / len_bytes);
+	udp_slots(slots, n, tx->base + tx->used_bytes, len_bytes);
 	tx->reserved_cnt = n;
 	tx->reserved_bytes = len_bytes;
 	return (int)n;

@@ -52,7 +52,7 @@ static int set_family(const struct qx_udp *u, bool ipv6, char *why)
 	SOCKET s = u->socket;
 
 	err = set_dword(s, level, ipv6 ? IPV6_PKTINFO : IP_PKTINFO, 1);
-	if (err < 0 && addr_is_wildcard(&u->local)) {
+	if (err < 0 && addr_is_wildcard(&u->own.local)) {
 		why_set(why,
 			"setsockopt %s: %s; bind to one address instead of to all, then "
 			"nobody has to ask where a datagram was sent to",
@@ -85,10 +85,10 @@ static int set_options(struct qx_udp *u, const struct qx_config *cfg, char *why)
 		cfg->socket_buffer_bytes ? cfg->socket_buffer_bytes : DEFAULT_BUFFER_BYTES;
 	int err = 0;
 
-	if (u->family == AF_INET6)
+	if (u->own.family == AF_INET6)
 		err = set_family(u, true, why);
 	/* A socket of both families is told of IPv4 datagrams by IPv4's options. */
-	if (err == 0 && !u->v6only)
+	if (err == 0 && !u->own.v6only)
 		err = set_family(u, false, why);
 	if (err < 0)
 		return err;
@@ -148,19 +148,19 @@ static int find_calls(struct qx_udp *u, char *why)
 
 static int make_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 {
-	u->local = cfg->local;
-	u->family = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
-	u->socket = WSASocketW(u->family, SOCK_DGRAM, IPPROTO_UDP, NULL, 0,
+	u->own.local = cfg->local;
+	u->own.family = cfg->local.family == QX_IPV6 ? AF_INET6 : AF_INET;
+	u->socket = WSASocketW(u->own.family, SOCK_DGRAM, IPPROTO_UDP, NULL, 0,
 			       WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 	if (u->socket == INVALID_SOCKET)
-		return udp_why_socket(why, -udp_last_error(), u->family);
+		return udp_why_socket(why, -udp_last_error(), u->own.family);
 	return 0;
 }
 
 static int bind_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 {
 	struct sockaddr_in6 name;
-	int len = addr_to_sockaddr(&name, &cfg->local, u->family), err = 0;
+	int len = addr_to_sockaddr(&name, &cfg->local, u->own.family), err = 0;
 
 	if (cfg->flags & QX_CFG_REUSE_PORT) {
 		why_set(why,
@@ -168,9 +168,9 @@ static int bind_socket(struct qx_udp *u, const struct qx_config *cfg, char *why)
 			"open the endpoint without reuse_port");
 		return -EOPNOTSUPP;
 	}
-	u->v6only = u->family == AF_INET6 && (cfg->flags & QX_CFG_V6ONLY);
-	if (u->family == AF_INET6)
-		err = set_dword(u->socket, IPPROTO_IPV6, IPV6_V6ONLY, u->v6only);
+	u->own.v6only = u->own.family == AF_INET6 && (cfg->flags & QX_CFG_V6ONLY);
+	if (u->own.family == AF_INET6)
+		err = set_dword(u->socket, IPPROTO_IPV6, IPV6_V6ONLY, u->own.v6only);
 	/* Or any program may bind the port as well and take our datagrams. */
 	if (err == 0)
 		err = set_dword(u->socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
@@ -193,8 +193,8 @@ static int connect_socket(struct qx_udp *u, const struct qx_config *cfg, char *w
 
 	if (cfg->remote.family == QX_UNSPEC)
 		return 0;
-	len = addr_to_sockaddr(&name, &cfg->remote, u->family);
-	if (len == 0 || (u->v6only && cfg->remote.family == QX_IPV4))
+	len = addr_to_sockaddr(&name, &cfg->remote, u->own.family);
+	if (len == 0 || (u->own.v6only && cfg->remote.family == QX_IPV4))
 		return udp_why_connect(why, -EAFNOSUPPORT, &cfg->remote);
 	if (connect(u->socket, (const struct sockaddr *)&name, len) != 0)
 		return udp_why_connect(why, -udp_last_error(), &cfg->remote);
@@ -215,13 +215,14 @@ static int read_names(struct qx_udp *u, char *why)
 			strerror(-err));
 		return err;
 	}
-	if (!addr_from_sockaddr(&u->local, &name, (size_t)len) || u->local.port == 0) {
+	if (!addr_from_sockaddr(&u->own.local, &name, (size_t)len) ||
+	    u->own.local.port == 0) {
 		why_set(why, "the socket is not bound to a UDP port; bind it first");
 		return -EINVAL;
 	}
 	len = sizeof(name);
 	if (getpeername(u->socket, (struct sockaddr *)&name, &len) == 0)
-		u->connected = addr_from_sockaddr(&u->remote, &name, (size_t)len);
+		u->own.connected = addr_from_sockaddr(&u->own.remote, &name, (size_t)len);
 	return 0;
 }
 
@@ -247,11 +248,11 @@ static int adopt_socket(struct qx_udp *u, const struct qx_config *cfg, char *why
 			cfg->socket_fd);
 		return -EINVAL;
 	}
-	u->family = info.iAddressFamily;
+	u->own.family = info.iAddressFamily;
 	u->socket = socket;
-	if (u->family == AF_INET6)
+	if (u->own.family == AF_INET6)
 		get_dword(socket, IPPROTO_IPV6, IPV6_V6ONLY, &v6only);
-	u->v6only = v6only != 0;
+	u->own.v6only = v6only != 0;
 	if ((err = read_names(u, why)) < 0)
 		return err;
 	return set_options(u, cfg, why);
@@ -373,26 +374,6 @@ int udp_fd(const struct qx_udp *u)
 	return fd_of_handle(u->event);
 }
 
-void udp_set_acl(struct qx_udp *u, const struct qx_acl *acl)
-{
-	u->acl = acl;
-}
-
-void udp_local(const struct qx_udp *u, struct qx_addr *out)
-{
-	*out = u->local;
-}
-
-void udp_remote(const struct qx_udp *u, struct qx_addr *out)
-{
-	*out = u->remote;
-}
-
-bool udp_is_dual_stack(const struct qx_udp *u)
-{
-	return u->family == AF_INET6 && !u->v6only && addr_is_wildcard(&u->local);
-}
-
 int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
 {
 	int family = peer->family == QX_IPV4 ? AF_INET : AF_INET6, err = 0;
@@ -414,20 +395,7 @@ int udp_source_for(const struct qx_addr *peer, struct qx_addr *out)
 	return err;
 }
 
-int udp_next_error(struct qx_udp *u, struct qx_error *out)
-{
-	return errors_pop(&u->errors, out);
-}
-
-uint32_t udp_error_cnt(const struct qx_udp *u)
-{
-	return u->errors.cnt;
-}
-
 void udp_stats(const struct qx_udp *u, struct qx_stats *out)
 {
-	out->lane[QX_LANE_SOCKET] = u->stats;
-	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
-		out->drop[i] += u->drop[i];
-	out->errors_lost += u->errors.lost;
+	udp_own_stats(&u->own, out);
 }

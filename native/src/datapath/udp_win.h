@@ -18,6 +18,7 @@
 #define QX_UDP_WIN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <winsock2.h>
 
@@ -25,9 +26,8 @@
 #include <mswsock.h>
 #include <ws2tcpip.h>
 
-#include "errors.h"
 #include "quicxdp.h"
-#include "udp.h"
+#include "udp_own.h"
 
 /* Newer than the headers of mingw-w64 12. */
 #ifndef UDP_SEND_MSG_SIZE
@@ -56,19 +56,11 @@
 #endif
 
 enum {
-	UDP_RX_MESSAGES = 64,
-	UDP_RX_MESSAGE_BYTES = 65536,
-	/* Buffers a power of two apart would all begin in the same few cache sets. */
-	UDP_RX_STRIDE_BYTES = UDP_RX_MESSAGE_BYTES + 1280,
-	UDP_RX_BYTES = UDP_RX_MESSAGES * UDP_RX_STRIDE_BYTES,
 	UDP_RX_TURN = 64, /* messages, or datagrams, after which a turn asks no further */
 	UDP_RX_COALESCED_BYTES = 65527,
 
-	UDP_TX_BYTES = 1 << 20,
 	UDP_TX_DATAGRAMS = 1024,
 	UDP_TX_PATHS = 256,
-	UDP_TX_SEGMENTS = 64,
-	UDP_TX_MESSAGE_BYTES = 65000, /* below 65,535 with headers of either family */
 
 	UDP_CONTROL_BYTES = 256
 };
@@ -130,24 +122,18 @@ struct udp_tx {
 };
 
 struct qx_udp {
+	struct udp_own own;
 	SOCKET socket;
 	HANDLE event;
-	int family; /* AF_INET or AF_INET6 */
-	bool v6only;
-	bool connected;
 	bool started; /* WSAStartup */
-	struct qx_addr local;
-	struct qx_addr remote;
-	const struct qx_acl *acl;
 	LPFN_WSARECVMSG recv_msg;
 	LPFN_WSASENDMSG send_msg;
 	uint8_t *arena;
-	struct qx_lane_stats stats;
-	uint64_t drop[QX_DROP_CNT];
-	struct qx_errors errors;
 	struct udp_rx rx;
 	struct udp_tx tx;
 };
+
+_Static_assert(offsetof(struct qx_udp, own) == 0, "udp_own.c finds it there");
 
 /* udp_last_error is the calling thread's last WinSock error as a positive number of ours. */
 int udp_last_error(void);

@@ -85,14 +85,7 @@ static enum qx_drop look_at(const struct qx_udp *u, struct udp_rx_message *m,
 	    !addr_from_sockaddr(&m->path.peer, msg->name, (size_t)msg->namelen))
 		return QX_DROP_SOURCE_ADDRESS;
 	read_control(m, msg); /* first, to know how many datagrams it is */
-	if (!acl_allows(u->acl, &m->path.peer))
-		return QX_DROP_DENIED;
-	if (m->path.peer.port == 0)
-		return QX_DROP_SOURCE_PORT;
-	/* Between bind and connect, what anybody sent was queued. */
-	if (u->connected && memcmp(&m->path.peer, &u->remote, sizeof(u->remote)) != 0)
-		return QX_DROP_WRONG_PEER;
-	return QX_DROP_NONE;
+	return udp_own_refusal(&u->own, &m->path.peer);
 }
 
 /* Receives one message into a buffer.  1, 0 nothing waits, or the negative errno. */
@@ -113,18 +106,18 @@ static int receive(struct qx_udp *u, uint32_t frame)
 	enum qx_drop drop;
 	int err;
 
-	u->stats.rx_syscalls++;
+	u->own.stats.rx_syscalls++;
 	if (u->recv_msg(u->socket, &msg, &len_bytes, NULL, NULL) != 0) {
 		err = udp_last_error();
 		/* Longer than any datagram can be: what came is no use. */
 		if (err == EMSGSIZE)
-			u->drop[QX_DROP_OVERLONG]++;
+			u->own.drop[QX_DROP_OVERLONG]++;
 		return err == EMSGSIZE ? 1 : err == EAGAIN ? 0 : -err;
 	}
 	if (len_bytes > UDP_RX_MESSAGE_BYTES)
 		len_bytes = UDP_RX_MESSAGE_BYTES;
 	*m = (struct udp_rx_message){
-		.path.local = u->local,
+		.path.local = u->own.local,
 		.len_bytes = len_bytes,
 		.segment_bytes = len_bytes,
 		.frame = frame,
@@ -132,19 +125,10 @@ static int receive(struct qx_udp *u, uint32_t frame)
 	drop = look_at(u, m, &msg);
 	u->rx.some_left = drop == QX_DROP_NONE;
 	if (drop != QX_DROP_NONE)
-		u->drop[drop] += m->segment_bytes ? (len_bytes + m->segment_bytes - 1) /
-							    m->segment_bytes
-						  : 1;
+		u->own.drop[drop] += m->segment_bytes ? (len_bytes + m->segment_bytes - 1) /
+								m->segment_bytes
+						      : 1;
 	return 1;
-}
-
-static uint16_t path_index(struct qx_batch *batch, const struct qx_path *path)
-{
-	uint32_t last = batch->path_cnt - 1;
-
-	if (batch->path_cnt == 0 || memcmp(&batch->paths[last], path, sizeof(*path)) != 0)
-		batch->paths[last = batch->path_cnt++] = *path;
-	return (uint16_t)last;
 }
 
 /* Hands out what fits of the message at hand. */
@@ -152,7 +136,7 @@ static void hand_out(struct qx_udp *u, struct qx_batch *batch)
 {
 	struct udp_rx_message *m = &u->rx.message;
 	uint32_t base_off = m->frame * UDP_RX_STRIDE_BYTES, len_bytes;
-	uint16_t path = path_index(batch, &m->path);
+	uint16_t path = udp_path_index(batch, &m->path);
 
 	do {
 		len_bytes = m->len_bytes - m->done_bytes;
@@ -169,8 +153,8 @@ static void hand_out(struct qx_udp *u, struct qx_batch *batch)
 		};
 		m->done_bytes += len_bytes;
 		u->rx.lent[m->frame]++;
-		u->stats.rx_packets++;
-		u->stats.rx_bytes += len_bytes;
+		u->own.stats.rx_packets++;
+		u->own.stats.rx_bytes += len_bytes;
 		u->rx.some_left = m->done_bytes < m->len_bytes;
 	} while (u->rx.some_left && batch->datagram_cnt < QX_BATCH_MAX);
 }
@@ -206,18 +190,13 @@ int udp_recv(struct qx_udp *u, struct qx_batch *batch)
 	/* It is about a datagram or a peer, never about the socket: an ICMP message
 	 * (ECONNREFUSED, EHOSTUNREACH), or memory that ran out. */
 	if (got < 0)
-		errors_push(&u->errors, -got, u->connected ? &u->remote : NULL);
+		errors_push(&u->own.errors, -got, u->own.connected ? &u->own.remote : NULL);
 	return (int)(batch->datagram_cnt - before);
 }
 
 void udp_recv_done(struct qx_udp *u, uint32_t frame, uint32_t cnt)
 {
-	/* The frame came from us through the caller's hands; a wrong one gives back
-	 * nothing rather than somebody else's buffer. */
-	if (frame < UDP_RX_MESSAGES && cnt <= u->rx.lent[frame])
-		u->rx.lent[frame] = (uint16_t)(u->rx.lent[frame] - cnt);
-	else
-		u->drop[QX_DROP_DESCRIPTOR] += cnt;
+	udp_own_give_back(&u->own, u->rx.lent, frame, cnt);
 }
 
 size_t udp_memory(const struct qx_udp *u, uint8_t **base)

@@ -24,36 +24,14 @@ struct outgoing {
 	WSABUF buffers[UDP_TX_SEGMENTS];
 };
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 /* ---- Reserve and commit ---- */
-
-/* Fills in what the caller left to us.  0, or why that path can never be used. */
-static int complete_path(const struct qx_udp *u, struct qx_path *path)
-{
-	if (path->peer.family == QX_UNSPEC && !u->connected)
-		return -EDESTADDRREQ;
-	if (path->peer.family == QX_UNSPEC)
-		path->peer = u->remote;
-	if (path->peer.port == 0)
-		return -EINVAL;
-	if (path->local.family != QX_UNSPEC && path->local.family != path->peer.family)
-		return -EINVAL;
-	if (path->peer.family == QX_IPV6 ? u->family == AF_INET
-					 : u->family == AF_INET6 && u->v6only)
-		return -EAFNOSUPPORT;
-	return 0;
-}
 
 /* Notes the path of a reservation, as its datagrams' last entry of paths. */
 static int note_path(struct qx_udp *u, const struct qx_path *path)
 {
 	struct udp_tx *tx = &u->tx;
 	struct qx_path whole = *path;
-	int err = complete_path(u, &whole);
+	int err = udp_own_complete(&u->own, &whole);
 
 	if (err < 0)
 		return err;
@@ -77,17 +55,10 @@ int udp_reserve(struct qx_udp *u, const struct qx_path *path, uint32_t len_bytes
 		return -EMSGSIZE;
 	if ((err = note_path(u, path)) < 0)
 		return err == -ENOSPC ? 0 : err;
-	n = min_u32(n, UDP_TX_DATAGRAMS - tx->end);
+	n = udp_min(n, UDP_TX_DATAGRAMS - tx->end);
 	if (len_bytes > 0)
-		n = min_u32(n, (UDP_TX_BYTES - tx->used_bytes) / len_bytes);
-	for (uint32_t i = 0; i < n; i++)
-		slots[i] = (struct qx_slot){
-			.data = tx->base + tx->used_bytes + i * len_bytes,
-			.len_bytes = len_bytes,
-			.frame = i,
-			.ecn = QX_ECN_NOT_ECT,
-			.lane = QX_LANE_SOCKET,
-		};
+		n = udp_min(n, (UDP_TX_BYTES - tx->used_bytes) / len_bytes);
+	udp_slots(slots, n, tx->base + tx->used_bytes, len_bytes);
 	tx->reserved_cnt = n;
 	tx->reserved_bytes = len_bytes;
 	return (int)n;
@@ -143,9 +114,7 @@ static void put_source(const struct qx_udp *u, struct outgoing *out,
 	struct in_pktinfo info4 = {0};
 	struct in6_pktinfo info6 = {0};
 
-	if (local->family == QX_UNSPEC || addr_is_wildcard(local) ||
-	    (local->family == u->local.family &&
-	     memcmp(local->ip, u->local.ip, sizeof(u->local.ip)) == 0))
+	if (!udp_own_names_source(&u->own, local))
 		return;
 	if (local->family == QX_IPV4) {
 		memcpy(&info4.ipi_addr, local->ip, 4);
@@ -169,8 +138,9 @@ static void write_message(struct qx_udp *u, struct outgoing *out, uint32_t n)
 	out->msg = (WSAMSG){.lpBuffers = out->buffers,
 			    .dwBufferCount = n,
 			    .Control = {.buf = (char *)out->control.bytes}};
-	if (!u->connected || memcmp(&path->peer, &u->remote, sizeof(u->remote)) != 0) {
-		out->msg.namelen = addr_to_sockaddr(&out->name, &path->peer, u->family);
+	if (!u->own.connected ||
+	    memcmp(&path->peer, &u->own.remote, sizeof(u->own.remote)) != 0) {
+		out->msg.namelen = addr_to_sockaddr(&out->name, &path->peer, u->own.family);
 		out->msg.name = (struct sockaddr *)&out->name;
 	}
 	put_source(u, out, &path->local);
@@ -190,7 +160,7 @@ static void write_message(struct qx_udp *u, struct outgoing *out, uint32_t n)
 static uint32_t message_cnt(const struct udp_tx *tx)
 {
 	const struct udp_tx_datagram *d = &tx->datagrams[tx->first];
-	uint32_t max = min_u32(tx->end - tx->first, UDP_TX_SEGMENTS), n = 1;
+	uint32_t max = udp_min(tx->end - tx->first, UDP_TX_SEGMENTS), n = 1;
 	uint32_t bytes = d->len_bytes;
 
 	if (d->len_bytes == 0 || d->len_bytes > tx->uso_segment_max_bytes ||
@@ -214,12 +184,12 @@ static int send_message(struct qx_udp *u, uint32_t n)
 	DWORD sent_bytes;
 
 	write_message(u, &out, n);
-	u->stats.tx_syscalls++;
+	u->own.stats.tx_syscalls++;
 	if (u->send_msg(u->socket, &out.msg, 0, &sent_bytes, NULL, NULL) != 0)
 		return udp_last_error();
 	for (uint32_t i = 0; i < n; i++)
-		u->stats.tx_bytes += tx->datagrams[tx->first + i].len_bytes;
-	u->stats.tx_packets += n;
+		u->own.stats.tx_bytes += tx->datagrams[tx->first + i].len_bytes;
+	u->own.stats.tx_packets += n;
 	tx->first += n;
 	return 0;
 }
@@ -265,12 +235,12 @@ static int resolve(struct qx_udp *u, int code)
 		if (code == 0 || code == EAGAIN)
 			return code;
 	}
-	errors_push(&u->errors, code, peer);
+	errors_push(&u->own.errors, code, peer);
 	if (code == ECONNREFUSED && !d->retried) {
 		d->retried = true;
 		return 0;
 	}
-	u->drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR]++;
+	u->own.drop[code == EMSGSIZE ? QX_DROP_OVERLONG : QX_DROP_SEND_ERROR]++;
 	tx->first++;
 	return 0;
 }
