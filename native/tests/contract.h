@@ -41,7 +41,6 @@ struct contract_pair {
 		hub_addr[CONTRACT_HUB_ADDRESS_MAX]; /* as clients reach it; ports set */
 	struct qx_datapath *clients[CONTRACT_CLIENT_MAX];
 	struct qx_addr client_addr[CONTRACT_CLIENT_MAX]; /* as the hub sees it; ports set */
-	void *state;                                     /* the back end's own */
 };
 
 struct contract_backend {

@@ -2,12 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "contract.h"
-
-enum {
-	HUB_PORT = 4433,
-	CLIENT_PORT = 50000
-};
+#include "contract_fixed.h"
 
 #define DELAY_NS 1000000ull
 
@@ -18,9 +13,10 @@ struct state {
 
 static struct state state;
 
-static struct qx_addr address(uint8_t family, uint8_t host, uint16_t port)
+static struct qx_addr address(uint32_t end, uint8_t family, uint8_t n)
 {
-	struct qx_addr a = {.family = family, .port = port};
+	struct qx_addr a = {.family = family};
+	uint8_t host = (uint8_t)(1 + end * 16 + n);
 
 	if (family == QX_IPV4)
 		memcpy(a.ip, (uint8_t[]){192, 0, 2, host}, 4);
@@ -29,11 +25,17 @@ static struct qx_addr address(uint8_t family, uint8_t host, uint16_t port)
 	return a;
 }
 
+static int open_end(struct qx_datapath **out, uint32_t end, const struct qx_config *cfg,
+		    char *why)
+{
+	return qx_open_memory(out, state.link, end, cfg, why);
+}
+
+static const struct contract_cable cable = {.addr = address, .open = open_end};
+
 static void close_memory(struct contract_pair *pair)
 {
-	for (uint32_t i = 0; i < CONTRACT_CLIENT_MAX; i++)
-		qx_close(pair->clients[i]);
-	qx_close(pair->hub);
+	contract_close_fixed(pair);
 	qx_link_close(state.link);
 	state.link = NULL;
 }
@@ -42,33 +44,15 @@ static int open_memory(struct contract_pair *pair, const struct contract_options
 		       char *why)
 {
 	const struct qx_link_config wire = {.seed = 1, .delay_ns = DELAY_NS};
-	struct qx_config cfg = {.socket_fd = -1,
-				.flags = options->flags,
-				.rx_frame_cnt = options->rx_frame_cnt,
-				.tx_frame_cnt = options->tx_frame_cnt};
 	int err;
 
-	memset(pair, 0, sizeof(*pair));
-	pair->state = &state;
 	state.now_ns = DELAY_NS;
 	if ((err = qx_link_open(&state.link, &wire)) < 0)
 		return err;
-	cfg.local = pair->hub_addr[0] = address(options->family, 1, HUB_PORT);
-	if ((err = qx_open_memory(&pair->hub, state.link, 1, &cfg, why)) < 0)
-		goto close_all;
-	for (uint32_t i = 0; i < options->client_cnt; i++) {
-		cfg.local = address(options->family, 2, (uint16_t)(CLIENT_PORT + i));
-		pair->client_addr[i] = cfg.local;
-		if (options->connected)
-			cfg.remote = pair->hub_addr[0];
-		err = qx_open_memory(&pair->clients[i], state.link, 0, &cfg, why);
-		if (err < 0)
-			goto close_all;
+	if ((err = contract_open_fixed(&cable, pair, options, why)) < 0) {
+		qx_link_close(state.link);
+		state.link = NULL;
 	}
-	return 0;
-
-close_all:
-	close_memory(pair);
 	return err;
 }
 
@@ -76,7 +60,7 @@ static int open_config(struct contract_pair *pair, struct qx_datapath **out,
 		       const struct qx_config *cfg, char *why)
 {
 	(void)pair;
-	return qx_open_memory(out, state.link, 1, cfg, why);
+	return open_end(out, CONTRACT_HUB_END, cfg, why);
 }
 
 static void pump(struct contract_pair *pair)

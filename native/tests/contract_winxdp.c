@@ -13,7 +13,7 @@ static void close_both(struct contract_pair *pair)
 {
 	struct sim_held held;
 
-	winxdp_contract_close(pair);
+	contract_close_fixed(pair);
 	held = sim_held();
 	if (held.handles || held.waits || held.ring_bytes || held.locked_bytes ||
 	    sim_counts.violations || sim_counts.waits_refused) {
