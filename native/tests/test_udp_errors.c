@@ -175,6 +175,28 @@ static void signals_are_invisible(void)
 	expect_no_error(b);
 }
 
+static int without_memory(void)
+{
+	return interruptions-- > 0 ? ENOMEM : 0;
+}
+
+/* A receive that failed with nothing in the error queue to explain it is told by itself:
+ * looking for the explanation must not hide it. */
+static void a_failed_receive_is_reported(void)
+{
+	struct qx_path there;
+
+	open_flags(0);
+	there = path_to(b);
+	T_EQ(send_equal(a, &there, 1, 100, 0), 1);
+	interruptions = 1;
+	seam.recv = without_memory;
+	T_EQ(recv_once(b), 0);
+	expect_error(b, ENOMEM, NULL);
+	expect_no_error(b);
+	expect_equal(b, 1, 100, 0);
+}
+
 /* ---- Odd datagrams ---- */
 
 static int mark_flags;
@@ -250,6 +272,7 @@ static const struct t_case cases[] = {
 	 a_source_address_that_is_not_ours_is_an_error},
 	{"unread errors are bounded and counted", unread_errors_are_bounded_and_counted},
 	{"signals are invisible", signals_are_invisible},
+	{"a failed receive is reported", a_failed_receive_is_reported},
 	{"truncated messages are dropped and counted",
 	 truncated_messages_are_dropped_and_counted},
 	{"a message without a sender is dropped", a_message_without_a_sender_is_dropped},

@@ -222,7 +222,7 @@ static bool retry_recv(struct qx_udp *u, int code)
 static void receive(struct qx_udp *u)
 {
 	uint32_t first, cnt = wanted(&u->rx, &first);
-	int got, tries = 0;
+	int got, code, tries = 0;
 
 	if (u->errors_left)
 		udp_read_errors(u);
@@ -230,13 +230,14 @@ static void receive(struct qx_udp *u)
 		return;
 	do {
 		got = recv_messages(u, &u->rx.headers[first], cnt);
-	} while (got < 0 && ++tries < UDP_EINTR_TRIES && retry_recv(u, errno));
+		code = got < 0 ? errno : 0; /* reading the error queue sets errno too */
+	} while (got < 0 && ++tries < UDP_EINTR_TRIES && retry_recv(u, code));
 	u->rx.next = first;
 	u->rx.end = first + (got > 0 ? (uint32_t)got : 0);
 	/* Whatever it is, it is about a datagram or a peer and not about the socket: an ICMP
 	 * message for which the queue had no room, or memory that ran out. */
-	if (got < 0 && errno != EAGAIN && errno != EINTR)
-		errors_push(&u->own.errors, errno, u->own.connected ? &u->own.remote : NULL);
+	if (got < 0 && code != EAGAIN && code != EINTR)
+		errors_push(&u->own.errors, code, u->own.connected ? &u->own.remote : NULL);
 }
 
 int udp_recv(struct qx_udp *u, struct qx_batch *batch)
