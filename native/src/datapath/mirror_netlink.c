@@ -165,8 +165,9 @@ static int read_once(struct qx_mirror_netlink *n, uint64_t now_ns, bool *link_ne
 		return 1;
 	if ((len < 0 && errno == ENOBUFS) || len > BUFFER_BYTES) {
 		n->overruns++;
+		/* Also while a dump is under way: that one cannot be trusted any more. */
+		n->mirror.wants_dump = true;
 		n->stale = true;
-		n->mirror.wants_dump |= n->step == STEP_CNT;
 		*link_news = true;
 		return 1;
 	}
