@@ -8,7 +8,10 @@ enum {
 	IPV4_BITS = 32,
 	IPV6_BITS = 128,
 	IPV6_MTU_MIN = 1280, /* RFC 8200 section 5 */
-	IPV4_MTU_MIN = 68    /* RFC 791 */
+	IPV4_MTU_MIN = 68,   /* RFC 791 */
+
+	/* How few routes must be left before those that found no room are read again. */
+	FULL_AGAIN_ROUTES = ROUTES_MAX / 8 * 7
 };
 
 #define SECOND_NS 1000000000ull
@@ -65,7 +68,7 @@ void mirror_free(struct qx_mirror *m)
 
 void mirror_restart(struct qx_mirror *m)
 {
-	m->synced = m->wants_dump = m->full = false;
+	m->synced = m->wants_dump = m->full = m->hops_full = false;
 	m->hop_cnt = ROUTES_HOP_SHARED + 1;
 	memset(m->wide_locals, 0, sizeof(m->wide_locals));
 	memset(m->foreign_rules, 0, sizeof(m->foreign_rules));
@@ -130,8 +133,13 @@ static uint16_t hop_for(struct qx_mirror *m, const struct mirror_hop *hop)
 		i--;
 	if (i > ROUTES_HOP_SHARED + 1)
 		return (uint16_t)(i - 1);
-	if (m->hop_cnt > ROUTES_HOP_MAX)
+	if (m->hop_cnt > ROUTES_HOP_MAX) {
+		/* Hops of routes that are gone end with the next dump, unless that one alone
+		 * has as many. */
+		m->hops_full |= !m->synced;
+		m->wants_dump |= !m->hops_full;
 		return ROUTES_HOP_SHARED;
+	}
 	m->hops[m->hop_cnt] = *hop;
 	return (uint16_t)m->hop_cnt++;
 }
@@ -156,17 +164,21 @@ void mirror_route(struct qx_mirror *m, const struct mirror_route *r, bool there)
 	if (!there) {
 		rc = routes_remove(m->routes, r->family, r->ip, r->prefix_bits, r->metric,
 				   r->sign);
-		/* What is not there to be removed was never understood. */
+		/* What is not there to be removed was never understood, or found no room. */
 		if (rc <= 0)
-			m->wants_dump |= m->synced;
+			m->wants_dump |= m->synced && !m->full;
 		else if (is_wide_local(r))
 			m->wide_locals[number_of(r->family)]--;
+		if (m->full && routes_cnt(m->routes) < FULL_AGAIN_ROUTES)
+			m->wants_dump = true;
 		return;
 	}
 	if (r->replace) {
-		if (is_wide_local(r))
+		rc = routes_remove_all(m->routes, r->family, r->ip, r->prefix_bits,
+				       r->metric);
+		/* One of several, perhaps of the other table: the kernel does not say which. */
+		if (is_wide_local(r) || rc > 1)
 			m->wants_dump = true;
-		routes_remove_all(m->routes, r->family, r->ip, r->prefix_bits, r->metric);
 	}
 	route.hop = r->usable ? hop_for(m, &r->hop) : ROUTES_HOP_SHARED;
 	rc = routes_add(m->routes, r->family, r->ip, r->prefix_bits, &route);

@@ -93,6 +93,7 @@ struct qx_mirror {
 	bool mac_moved;  /* not the one that the filter knows any more */
 	bool wants_dump; /* it does not know any more what it should: read everything again */
 	bool full;       /* there are more routes than fit */
+	bool hops_full; /* more hops than fit were dumped: some routes are left to the kernel */
 	uint8_t mac[6];
 	uint32_t mtu_bytes;
 

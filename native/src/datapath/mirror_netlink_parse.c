@@ -348,16 +348,32 @@ static bool read_message(struct qx_mirror *m, const struct nlmsghdr *h, struct v
 	}
 }
 
-/* The answer to a request of ours: to the dump, or to a solicitation. */
-static void read_error(struct view body, bool of_dump, struct mirror_news *news)
+/* How a message of a request's end says that it went: 0 or -errno. */
+static int32_t code_of(struct view body)
 {
 	int32_t code = 0;
 
 	if (body.len_bytes >= sizeof(code))
 		memcpy(&code, body.data, sizeof(code));
+	return code;
+}
+
+/* A dump that went wrong half way ends as others do, with a code (af_netlink.c,
+ * netlink_dump): what it has told is not all. */
+static void read_done(struct view body, struct mirror_news *news)
+{
+	if (code_of(body) < 0)
+		news->failed = true;
+	else
+		news->done = true;
+}
+
+/* The answer to a request of ours: to the dump, or to a solicitation. */
+static void read_error(struct view body, bool of_dump, struct mirror_news *news)
+{
 	if (of_dump)
 		news->failed = true;
-	else if (code == -1) /* EPERM: privileges were given up since opening */
+	else if (code_of(body) == -1) /* EPERM: privileges were given up since opening */
 		news->cannot_ask = true;
 }
 
@@ -379,8 +395,8 @@ void mirror_feed(struct qx_mirror *m, const uint8_t *bytes, uint32_t len_bytes,
 		of_dump = dump_sequence != 0 && h.nlmsg_seq == dump_sequence;
 		if (of_dump && h.nlmsg_flags & NLM_F_DUMP_INTR)
 			news->again = true;
-		if (h.nlmsg_type == NLMSG_DONE)
-			news->done |= of_dump;
+		if (h.nlmsg_type == NLMSG_DONE && of_dump)
+			read_done(body, news);
 		else if (h.nlmsg_type == NLMSG_ERROR)
 			read_error(body, of_dump, news);
 		else if (!read_message(m, &h, body, !of_dump, news))
