@@ -76,6 +76,12 @@ def _block(text: str) -> Network:
             f"{text!r} is no block of addresses ({error}); write 192.0.2.0/24, "
             f"2001:db8::/32 or one address"
         ) from None
-    if isinstance(block, IPv6Network) and block.network_address.ipv4_mapped is not None:
-        raise ConfigError(f"{text!r} is IPv4 in IPv6 form; write it as IPv4")
+    if isinstance(block, IPv6Network):
+        if block.network_address.ipv4_mapped is not None:
+            raise ConfigError(f"{text!r} is IPv4 in IPv6 form; write it as IPv4")
+        if block.network_address.scope_id is not None:
+            raise ConfigError(
+                f"{text!r} names an interface, and blocks hold for all of them; leave "
+                f"out what begins with %"
+            )
     return block

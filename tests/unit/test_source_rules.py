@@ -48,6 +48,7 @@ def test_blocks_of_both_families_become_the_structs_of_c() -> None:
         (["10.0.0.1/8"], [], "host bits"),
         (["example.org"], [], "no block"),
         (["::ffff:10.0.0.0/104"], [], "as IPv4"),
+        (["fe80::1%eth0"], [], "names an interface"),
         (["10.0.0.0/8"], ["10.0.0.0/8"], "both allowed and denied"),
         ([f"10.0.{n // 256}.{n % 256}" for n in range(4097)], [], "4096"),
     ],
