@@ -164,6 +164,8 @@ class Capture:
         if self._thread is not None:
             self._stop.set()
             self._thread.join()
+        if self.stats().file_error == 0:
+            self._move()
         stats = self.stats()
         tap, self._tap = self._tap, None
         _native.lib().qx_tap_close(tap)
@@ -181,16 +183,16 @@ class Capture:
             )
 
     def _write(self) -> None:
-        tap = self._tap
-        assert tap is not None  # noqa: S101  # closed only after this thread has ended
-        write = _native.lib().qx_tap_write
-        while not self._stop.wait(_INTERVAL_S):
-            rc = write(tap)
-            if rc < 0:
-                logger.error(
-                    "%s: %s; nothing more is captured", self.path, os.strerror(-rc)
-                )
-                return
+        # The tap is closed only after this thread has ended.
+        while not self._stop.wait(_INTERVAL_S) and self._move():
+            pass
+
+    def _move(self) -> bool:
+        """Move what the ring holds to the file; whether that is still possible."""
+        rc = _native.lib().qx_tap_write(self._alive())
+        if rc < 0:
+            logger.error("%s: %s; nothing more is captured", self.path, os.strerror(-rc))
+        return bool(rc >= 0)
 
     def _alive(self) -> _native.CData:
         if self._tap is None:

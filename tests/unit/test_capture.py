@@ -150,6 +150,25 @@ def test_a_disk_that_fails_is_told_once_and_the_endpoint_goes_on(
     assert "is incomplete" in caplog.text
 
 
+def test_a_disk_that_fails_at_the_very_end_is_told_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A short run is written down when it ends; whoever opens the file must know."""
+
+    async def run() -> None:
+        capture = Capture(tmp_path / "a")
+        async with one_exchange(capture):
+            pass
+        reading = os.open(capture.path, os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(reading, capture._fd, inheritable=False)
+        os.close(reading)
+        capture.close()
+
+    asyncio.run(run())
+    assert caplog.text.count("Bad file descriptor; nothing more is captured") == 1
+    assert "is incomplete" in caplog.text
+
+
 def test_a_forked_child_leaves_the_file_to_its_parent(tmp_path: Path) -> None:
     """Two writers would spoil it."""
     capture = Capture(tmp_path / "a")
