@@ -412,7 +412,8 @@ int qx_tap_open(struct qx_tap **out, const struct qx_tap_config *cfg);
 void qx_tap_close(struct qx_tap *tap);
 
 /* qx_set_tap lets dp's packets go to tap, or with NULL nowhere.  On the XDP lane the tap
- * sees all packets of the device, also those of its other endpoints.
+ * sees all packets of the device, also those of its other endpoints.  After an error dp has
+ * no tap.
  * Thread   that of dp; all datapaths of one tap belong to one thread.
  * Errors   -EBUSY the device has another tap; -ENOSPC no more lanes fit a file (16). */
 int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap);
