@@ -1,56 +1,11 @@
-/* test_datapath.c: which lane is asked and which one sends, what happens when one of them
- * is full or gone, and who owns what while opening and closing. */
+/* test_datapath.c: which lane is asked and which one sends, and what happens when one of them
+ * is full or gone. */
 #define _GNU_SOURCE
-#include "fake_device.h"
-#include "udp_seam.h"
-
-#include <sys/wait.h>
+#include "datapath_pair.h"
 
 enum {
 	NS_PER_US = 1000
 };
-
-static struct qx_datapath *dp, *peer;
-static uint64_t now_ns;
-
-static void close_both(void)
-{
-	qx_close(dp);
-	qx_close(peer);
-	dp = peer = NULL;
-	if (fake.refs == 0 && fake.ports == 0)
-		return;
-	printf("FAIL the device was not given back\n");
-	exit(1);
-}
-
-static void after_each(void)
-{
-	close_both();
-	check_descriptors();
-}
-
-static struct qx_config with_interface(uint32_t flags)
-{
-	return (struct qx_config){
-		.local = loopback4(1, 0),
-		.interface = "fake0",
-		.socket_fd = -1,
-		.flags = flags,
-	};
-}
-
-static void open_both(uint32_t flags)
-{
-	struct qx_config cfg = with_interface(flags);
-
-	close_both();
-	memset(&seam, 0, sizeof(seam));
-	fake_reset();
-	now_ns = 1000000000;
-	dp = open_config(&cfg);
-	peer = open_at(loopback4(1, 0), 0);
-}
 
 /* One turn of an event loop; says how many datagrams of each lane it brought. */
 static int turn(uint32_t *from_rings, uint32_t *from_socket)
@@ -372,158 +327,6 @@ static void a_path_that_is_not_there_ends_the_send(void)
 	qx_recv_done(peer, &batch);
 }
 
-/* ---- Opening and closing ---- */
-
-static void refused(const struct qx_config *cfg, int code)
-{
-	char why[QX_WHY_BYTES] = "";
-	struct qx_datapath *none;
-
-	T_EQ(qx_open(&none, cfg, why), code);
-	T_CHECK(strlen(why) > 10);
-	T_EQ(fake.refs, 0);
-	T_EQ(fake.ports, 0);
-}
-
-/* The port is open in the kernel before the NIC takes anything away from it, and the
- * device is told what the kernel picked. */
-static void the_device_is_told_what_the_socket_became(void)
-{
-	struct qx_config cfg = with_interface(0);
-	struct qx_addr local;
-
-	open_both(0);
-	T_EQ(fake.refs, 1);
-	T_EQ(fake.ports, 1);
-	local = local_of(dp);
-	T_EQ(memcmp(&fake.local, &local, sizeof(local)), 0);
-	T_EQ(fake.remote.family, QX_UNSPEC);
-	qx_close(dp);
-	T_EQ(fake.refs, 0);
-	T_EQ(fake.ports, 0);
-
-	cfg.remote = local_of(peer);
-	dp = open_config(&cfg);
-	T_EQ(memcmp(&fake.remote, &cfg.remote, sizeof(cfg.remote)), 0);
-	qx_close(dp);
-
-	/* Dual stack: the device must take both families. */
-	cfg.remote.family = QX_UNSPEC;
-	cfg.local = (struct qx_addr){.family = QX_IPV6};
-	dp = open_config(&cfg);
-	T_EQ(fake.local.family, QX_UNSPEC);
-	T_EQ(fake.local.port, local_of(dp).port);
-	qx_close(dp);
-	cfg.flags = QX_CFG_V6ONLY;
-	dp = open_config(&cfg);
-	T_EQ(fake.local.family, QX_IPV6);
-	qx_close(dp);
-	dp = NULL;
-
-	fake.fail_get = -EBUSY;
-	refused(&cfg, -EBUSY);
-	fake.fail_get = 0;
-	fake.fail_open = -ENOSPC;
-	refused(&cfg, -ENOSPC);
-}
-
-/* Metrics are the sum of the lanes and of what the datapath itself refused. */
-static void statistics_add_both_lanes(void)
-{
-	struct qx_path there;
-	struct qx_stats stats;
-
-	open_both(0);
-	there = path_to(peer);
-	T_EQ(send_equal(dp, &there, 5, 100, 0), 5);
-	stats = stats_of(dp);
-	T_EQ(stats.lane[QX_LANE_SOCKET].tx_packets, 5);
-	T_EQ(stats.drop[QX_DROP_NOT_OURS], 3);
-	T_EQ(stats.frame_cnt, 10);
-}
-
-/* Python slices payloads out of these; a lane that is not there has none. */
-static void each_lane_has_its_memory(void)
-{
-	uint8_t *base;
-
-	open_both(0);
-	T_EQ(qx_memory(dp, QX_LANE_XDP, &base), FAKE_MEMORY_BYTES);
-	T_CHECK(base == fake.memory);
-	T_CHECK(qx_memory(dp, QX_LANE_SOCKET, &base) >= 64 * 65536);
-	T_CHECK(base != NULL);
-	T_EQ(qx_memory(peer, QX_LANE_XDP, &base), 0);
-	T_CHECK(base == NULL);
-	T_EQ(qx_memory(dp, QX_LANE_CNT, &base), 0);
-}
-
-static int child_of_fork(void)
-{
-	struct qx_stats stats;
-	struct qx_error error;
-	struct qx_slot slot;
-	struct qx_path there = {0};
-	uint8_t *base;
-
-	qx_forked();
-	if (qx_recv(dp, &batch, now_ns) != -EPERM || qx_arm(dp, 1) != -EPERM ||
-	    qx_reserve(dp, &there, 1, &slot, 1) != -EPERM ||
-	    qx_commit(dp, &slot, 0) != -EPERM || qx_flush(dp) != -EPERM ||
-	    qx_send(dp, payload, NULL, 0, NULL, 0) != -EPERM ||
-	    qx_next_error(dp, &error) != -EPERM || qx_get_stats(dp, &stats) != -EPERM ||
-	    qx_memory(dp, QX_LANE_SOCKET, &base) != 0)
-		return 1;
-	qx_recv_done(dp, &batch);
-	qx_close(dp);
-	qx_close(peer);
-	if (fake.forked != 1)
-		return 2;
-	/* A child that wants its own endpoint gets one. */
-	dp = open_at(loopback4(1, 0), 0);
-	if (qx_recv(dp, &batch, now_ns) != 0)
-		return 3;
-	qx_close(dp);
-	return 0;
-}
-
-/* A forked child (subprocess, multiprocessing) that touches its parent's endpoint is told
- * so, and the parent notices nothing. */
-static void a_forked_child_is_refused_and_the_parent_goes_on(void)
-{
-	struct qx_path there;
-	int status = -1;
-	pid_t pid;
-
-	open_both(0);
-	there = path_to(dp);
-	T_EQ(send_equal(peer, &there, 1, 100, 1), 1);
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0)
-		_exit(child_of_fork());
-	T_EQ(waitpid(pid, &status, 0), pid);
-	T_EQ(status, 0);
-	T_CHECK(readable(dp));
-	expect_equal(dp, 1, 100, 1);
-	T_CHECK(!readable(dp));
-	T_EQ(qx_arm(dp, 1), 0);
-	T_CHECK(readable(dp));
-}
-
-/* Every reason has a name of its own, and the end of the list is marked. */
-static void all_reasons_and_states_have_names(void)
-{
-	for (uint32_t i = 0; i < QX_DROP_CNT; i++) {
-		T_CHECK(qx_drop_name(i) != NULL);
-		for (uint32_t k = 0; k < i; k++)
-			T_CHECK(strcmp(qx_drop_name(i), qx_drop_name(k)) != 0);
-	}
-	T_CHECK(qx_drop_name(QX_DROP_CNT) == NULL);
-	for (uint32_t i = 0; i < QX_FRAME_STATE_CNT; i++)
-		T_CHECK(qx_frame_state_name(i) != NULL);
-	T_CHECK(qx_frame_state_name(QX_FRAME_STATE_CNT) == NULL);
-}
-
 static const struct t_case cases[] = {
 	{"busy rings leave the socket its turn", busy_rings_leave_the_socket_its_turn},
 	{"empty rings let the socket answer at once",
@@ -548,13 +351,6 @@ static const struct t_case cases[] = {
 	{"what can never be sent is taken and reported",
 	 what_can_never_be_sent_is_taken_and_reported},
 	{"a path that is not there ends the send", a_path_that_is_not_there_ends_the_send},
-	{"the device is told what the socket became",
-	 the_device_is_told_what_the_socket_became},
-	{"statistics add both lanes", statistics_add_both_lanes},
-	{"each lane has its memory", each_lane_has_its_memory},
-	{"a forked child is refused and the parent goes on",
-	 a_forked_child_is_refused_and_the_parent_goes_on},
-	{"all reasons and states have names", all_reasons_and_states_have_names},
 };
 
 int main(int argc, char **argv)
