@@ -1,6 +1,8 @@
 /* test_filter.c: the XDP filter in the kernel, packet by packet (BPF_PROG_TEST_RUN).
  *
- * Needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, but no interface: nothing is attached. */
+ * Needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, but no interface: nothing is attached.
+ *
+ * Over 500 lines: one program, loaded once, and all packets for it. */
 #define _GNU_SOURCE /* setresuid */
 #include <errno.h>
 #include <linux/bpf.h>

@@ -1,4 +1,7 @@
-/* test_mirror.c: what a mirror makes of rtnetlink messages, true ones and others. */
+/* test_mirror.c: what a mirror makes of rtnetlink messages, true ones and others.
+ *
+ * Over 500 lines: a case is a conversation with the same mirror, and most differ in one
+ * message; what the netlink socket does is in test_mirror_netlink.c. */
 #include "mirror.h"
 
 #include <stdlib.h>
