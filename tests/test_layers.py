@@ -118,7 +118,8 @@ MAY_IMPORT_FOREIGN = {
 # Headers that belong to one back end; the others and the code above must not see them.
 BACK_END_OF_HEADER = {  # header -> files, as patterns
     r"(?:afxdp|xdp|ifinfo|privilege).*": r"(?:afxdp|xdp|ifinfo|privilege).*",
-    r"mirror.*": r"mirror.*|afxdp.*",
+    r"mirror.*|channels.*": r"mirror.*|channels.*|afxdp.*",
+    r"nlattrs": r"mirror.*|channels.*",
     r"udp_own": r"udp_own|udp_linux.*|udp_win.*",
     r"udp_linux.*": r"udp_linux.*",
     r"udp_win.*": r"udp_win.*",

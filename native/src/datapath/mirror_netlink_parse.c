@@ -4,8 +4,6 @@
  * from the network: a mirror that is wrong costs the traffic of a machine.
  *
  * Some facts (linux/rtnetlink.h, linux/neighbour.h, net/ipv4/fib_semantics.c, net/ipv6/route.c)
- *  - Messages and attributes are aligned to 4 bytes; the top two bits of an attribute's type
- *    are flags.
  *  - `ip route replace` is told as one RTM_NEWROUTE with NLM_F_REPLACE, without a deletion.
  *  - A dump of routes without strict checking also brings the exceptions that PMTU discovery
  *    has made, marked RTM_F_CLONED; events do not. */
@@ -20,76 +18,15 @@
 #include <sys/socket.h>
 
 #include "mirror.h"
+#include "nlattrs.h"
 
 enum {
-	ATTR_MAX = 64, /* types from here on do not matter to us */
 	TABLE_LOCAL = 255,
 	TABLE_MAIN = 254,
 	TABLE_DEFAULT = 253,
 	MAC_BYTES = 6,
 	NUD_USABLE = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_DELAY | NUD_PROBE
 };
-
-/* Bytes of a message; data NULL: there are none. */
-struct view {
-	const uint8_t *data;
-	uint32_t len_bytes;
-};
-
-static uint32_t aligned(uint32_t len_bytes)
-{
-	return (len_bytes + 3) & ~3u;
-}
-
-/* read_attrs sorts attributes by type, the last of each.  False if a length lies. */
-static bool read_attrs(struct view from, struct view attrs[ATTR_MAX])
-{
-	memset(attrs, 0, sizeof(struct view) * ATTR_MAX);
-	while (from.len_bytes > 0) {
-		struct nlattr a;
-		uint32_t step;
-
-		if (from.len_bytes < sizeof(a))
-			return false;
-		memcpy(&a, from.data, sizeof(a));
-		if (a.nla_len < sizeof(a) || a.nla_len > from.len_bytes)
-			return false;
-		if ((a.nla_type & NLA_TYPE_MASK) < ATTR_MAX)
-			attrs[a.nla_type & NLA_TYPE_MASK] = (struct view){
-				from.data + sizeof(a), a.nla_len - (uint32_t)sizeof(a)};
-		/* The last one may come without its padding. */
-		step = aligned(a.nla_len);
-		if (step > from.len_bytes)
-			step = from.len_bytes;
-		from.data += step;
-		from.len_bytes -= step;
-	}
-	return true;
-}
-
-/* read_fixed copies the fixed part of a message and sorts the attributes behind it. */
-static bool read_fixed(struct view body, void *fixed, uint32_t fixed_bytes,
-		       struct view attrs[ATTR_MAX])
-{
-	if (body.len_bytes < fixed_bytes)
-		return false;
-	memcpy(fixed, body.data, fixed_bytes);
-	fixed_bytes = aligned(fixed_bytes);
-	if (body.len_bytes < fixed_bytes)
-		fixed_bytes = body.len_bytes;
-	return read_attrs(
-		(struct view){body.data + fixed_bytes, body.len_bytes - fixed_bytes}, attrs);
-}
-
-static uint32_t u32_or(struct view v, uint32_t otherwise)
-{
-	uint32_t value;
-
-	if (!v.data || v.len_bytes != sizeof(value))
-		return otherwise;
-	memcpy(&value, v.data, sizeof(value));
-	return value;
-}
 
 static uint8_t family_of(uint8_t af)
 {
