@@ -305,9 +305,24 @@ int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns);
  * Returns  the number of datagrams.  QX_BATCH_MAX means that more may be waiting and that
  *          qx_fd may not say so: call again after handling these.
  * Owner    each data is lent until qx_recv_done.
- * Errors   -ENETDOWN the interface is gone, reported once; the socket lane goes on.
+ * Errors   -ENETDOWN the interface is gone, -ESTALE it has changed; each reported once, the
+ *          socket lane goes on, and qx_rejoin may follow.
  *          -EBUSY the last batch was not given back. */
 int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns);
+
+/* qx_rejoin joins the interface again that qx_recv has called gone or changed (more or fewer
+ * queues, another MAC address, a larger MTU): one of the same name may be there by now.  It
+ * leaves the old device first; until it succeeds the socket lane carries everything, and it
+ * may be called as often as its caller likes.  What qx_memory has told ends with it.
+ *
+ * Returns  0 and why as qx_open; 0 also if there is nothing to do.
+ * Errors   -ENODEV there is no such interface; -EADDRNOTAVAIL it has no address yet; -EAGAIN
+ *          the kernel has not released everything yet, or another endpoint has not left the
+ *          old device: later; -EPERM the rights that it was opened with were given up;
+ *          -EBUSY a batch was not given back; -EINVAL it never had an interface; others as
+ *          qx_open.
+ * Cost     that of opening, but it never waits: allocations, and system calls per queue. */
+int qx_rejoin(struct qx_datapath *dp, char *why);
 
 /* qx_recv_done returns the buffers of a whole batch and empties it (datagram_cnt = 0). */
 void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch);

@@ -22,7 +22,7 @@
 #include "leaks.h"
 
 enum {
-	FAULTS_OBJECT_MAX = 1024,
+	FAULTS_OBJECT_MAX = 8192,
 	FAULTS_GONE_MS = 5000
 };
 
@@ -157,9 +157,10 @@ long __wrap_syscall(long number, ...)
 static inline uint32_t faults_objects_gone(void)
 {
 	uint32_t left = faults_object_cnt;
+	int ms = 0;
 
 	faults_recording = 0;
-	for (int ms = 0; left && ms < FAULTS_GONE_MS; ms++) {
+	while (left && ms < FAULTS_GONE_MS) {
 		struct faults_object *o = &faults_objects[left - 1];
 		union bpf_attr attr;
 		long fd;
@@ -174,6 +175,7 @@ static inline uint32_t faults_objects_gone(void)
 		if (fd >= 0)
 			close((int)fd);
 		poll(NULL, 0, 1);
+		ms++;
 	}
 	faults_object_cnt = 0;
 	return left;

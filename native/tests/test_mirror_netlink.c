@@ -118,11 +118,13 @@ static void lost_messages_always_mean_another_dump(void)
 	T_CHECK(dumps > 1);
 	T_CHECK(stats.mirror_overruns >= dumps);
 	mirror_netlink_read(n, SECOND_NS, &calls);
+	stats = (struct qx_stats){0};
 	mirror_netlink_stats(n, &stats);
 	T_EQ(stats.mirror_dumps, dumps + 1);
 	/* That one was complete. */
 	for (uint64_t s = 2; s < 5; s++)
 		mirror_netlink_read(n, s * SECOND_NS, &calls);
+	stats = (struct qx_stats){0};
 	mirror_netlink_stats(n, &stats);
 	T_EQ(stats.mirror_dumps, dumps + 1);
 	mirror_netlink_close(n);

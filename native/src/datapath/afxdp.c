@@ -20,6 +20,8 @@ enum {
 	KICK_MAX = 64 /* kicks of one call; what is left waits for the next */
 };
 
+#define CHANNELS_NS 250000000ull
+
 static struct afxdp *self(struct qx_nic *nic)
 {
 	return (struct afxdp *)nic;
@@ -85,6 +87,19 @@ static int wake(struct qx_nic *nic, uint32_t queue)
 	}
 }
 
+/* Has the number of queues changed?  Nobody is woken for that: as long as nothing arrives, it
+ * does not matter. */
+static bool queues_changed(struct afxdp *x, uint64_t now_ns)
+{
+	uint32_t cnt;
+
+	if (!x->channels || now_ns - x->channels_ns < CHANNELS_NS)
+		return false;
+	x->channels_ns = now_ns;
+	cnt = channels_read(x->channels, &x->nic.rx_syscalls);
+	return cnt != 0 && cnt != x->info.rx_queue_cnt;
+}
+
 static int events(struct qx_nic *nic, uint64_t now_ns)
 {
 	struct afxdp *x = self(nic);
@@ -100,7 +115,12 @@ static int events(struct qx_nic *nic, uint64_t now_ns)
 		    err == ENETDOWN)
 			x->gone = 1;
 	}
-	return x->gone ? -ENXIO : 0;
+	if (x->gone)
+		return -ENXIO;
+	if (queues_changed(x, now_ns) ||
+	    mirror_netlink_outgrows(x->mirror, x->info.mtu_bytes))
+		return -ESTALE;
+	return 0;
 }
 
 static bool way(struct qx_nic *nic, const struct qx_path *path, uint64_t now_ns,

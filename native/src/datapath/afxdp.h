@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channels_netlink.h"
 #include "ifinfo.h"
 #include "mirror_netlink.h"
 #include "nic.h"
@@ -31,10 +32,13 @@ struct afxdp {
 	struct xdp_prog prog;
 	struct ifinfo info;
 	struct qx_mirror_netlink *mirror;
-	pid_t pid;        /* who opened it: a forked child must not detach */
-	uint8_t zerocopy; /* as XDP_OPTIONS said after bind */
+	struct qx_channels *channels; /* NULL: the kernel does not tell of them */
+	uint64_t channels_ns;         /* when they were asked last */
+	pid_t pid;                    /* who opened it: a forked child must not detach */
+	uint8_t zerocopy;             /* as XDP_OPTIONS said after bind */
 	uint8_t attached;
-	uint8_t gone; /* the interface was deleted */
+	uint8_t gone;    /* the interface was deleted */
+	uint8_t at_once; /* opening waits for nothing */
 	struct afxdp_map maps[QX_QUEUE_MAX][AFXDP_RING_CNT];
 };
 
@@ -78,7 +82,8 @@ enum {
 	AFXDP_RETRY_NS = 1000000000
 };
 
-/* afxdp_retry pauses for 10 ms and returns true, or false once limit_ns are used up. */
-bool afxdp_retry(uint64_t *waited_ns, uint64_t limit_ns);
+/* afxdp_retry pauses for 10 ms and returns true, or false once limit_ns are used up, or at
+ * once if there is no time to wait. */
+bool afxdp_retry(const struct afxdp *x, uint64_t *waited_ns, uint64_t limit_ns);
 
 #endif

@@ -24,11 +24,11 @@ enum {
 	RETRY_PAUSE_NS = 10000000
 };
 
-bool afxdp_retry(uint64_t *waited_ns, uint64_t limit_ns)
+bool afxdp_retry(const struct afxdp *x, uint64_t *waited_ns, uint64_t limit_ns)
 {
 	struct timespec pause = {.tv_nsec = RETRY_PAUSE_NS};
 
-	if (*waited_ns >= limit_ns)
+	if (x->at_once || *waited_ns >= limit_ns)
 		return false;
 	nanosleep(&pause, NULL);
 	*waited_ns += RETRY_PAUSE_NS;
@@ -72,7 +72,7 @@ static int refuse_other_program(struct afxdp *x, char *why)
 	do {
 		if (ifinfo_get_xdp(&xdp, x->info.ifindex) || !xdp.mode)
 			return 0; /* attaching will tell */
-	} while (afxdp_retry(&waited_ns, AFXDP_RETRY_NS / 5));
+	} while (afxdp_retry(x, &waited_ns, AFXDP_RETRY_NS / 5));
 	xdp_prog_why_busy(why, x->nic.name, x->info.ifindex);
 	return -EBUSY;
 }
@@ -148,6 +148,7 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 	x->nic.ops = &afxdp_ops;
 	x->nic.event_fd = -1;
 	x->pid = getpid();
+	x->at_once = cfg->at_once;
 	x->prog = (struct xdp_prog){.map_fds = {-1, -1, -1}, .prog_fd = -1, .link_fd = -1};
 	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++)
 		x->nic.queues[i].fd = x->nic.queues[i].tx_fd = -1;
@@ -171,6 +172,12 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 		goto close;
 	}
 	x->nic.event_fd = mirror_netlink_fd(x->mirror);
+	/* Without it, flows of new queues go through the socket lane until somebody asks. */
+	err = channels_open(&x->channels, x->nic.ifindex);
+	if (err == -ENOMEM) {
+		why_set(why, "%s: out of memory", x->nic.name);
+		goto close;
+	}
 	note(why, x, &wanted, &sizes);
 	*out = &x->nic;
 	return 0;
@@ -196,6 +203,7 @@ void afxdp_close(struct qx_nic *nic)
 		if (nic->queues[i].fd >= 0)
 			close(nic->queues[i].fd);
 	}
+	channels_close(x->channels);
 	mirror_netlink_close(x->mirror);
 	xdp_prog_close(&x->prog);
 	if (!ours)

@@ -88,8 +88,12 @@ static int open_umem(struct afxdp *x, struct afxdp_sizes *s, int fd, char *why)
 	int err;
 
 	while ((err = register_umem(x, s, fd)) == -ENOBUFS) {
-		if (afxdp_retry(&waited_ns, AFXDP_RETRY_NS))
+		if (afxdp_retry(x, &waited_ns, AFXDP_RETRY_NS))
 			continue;
+		if (x->at_once) {
+			err = -EAGAIN;
+			break;
+		}
 		if (!afxdp_sizes_fit(s, afxdp_sizes_bytes(s) - 1))
 			break;
 	}
@@ -185,7 +189,7 @@ static int bind_socket(struct afxdp *x, uint32_t queue, int fd, int shared_fd)
 	while (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		int err = -errno;
 
-		if (err != -EBUSY || !afxdp_retry(&waited_ns, AFXDP_RETRY_NS))
+		if (err != -EBUSY || !afxdp_retry(x, &waited_ns, AFXDP_RETRY_NS))
 			return err;
 	}
 	return 0;
@@ -214,6 +218,8 @@ static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 		return err;
 	}
 	err = bind_queue(x, queue);
+	if (err == -EBUSY && x->at_once)
+		err = -EAGAIN;
 	if (err == -EBUSY) {
 		why_set(why,
 			"%s: queue %u belongs to another AF_XDP socket (tried for a second); stop its "

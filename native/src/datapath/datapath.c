@@ -66,82 +66,13 @@ static int open_udp(struct qx_datapath *dp, const struct qx_config *cfg, char *w
 	return 0;
 }
 
-static int watch(struct qx_datapath *dp, int fd, char *why)
+int datapath_watch(struct qx_datapath *dp, int fd, char *why)
 {
 	int err = wait_watch(dp->wait, fd);
 
 	if (err < 0)
 		wait_why_watch(why, err);
 	return err;
-}
-
-/* The queues whose descriptors are in the wait set: all or none. */
-static uint32_t watched_queue_cnt(const struct qx_datapath *dp)
-{
-	return dp->flags & QX_CFG_SPIN ? 0 : device_queue_cnt(dp->dev);
-}
-
-static int watch_device(struct qx_datapath *dp, char *why)
-{
-	int err = 0, fd = device_event_fd(dp->dev);
-
-	for (uint32_t q = 0; err == 0 && q < watched_queue_cnt(dp); q++)
-		err = watch(dp, device_queue_fd(dp->dev, q), why);
-	if (err == 0 && fd >= 0)
-		err = watch(dp, fd, why);
-	return err;
-}
-
-void datapath_unwatch_port(struct qx_datapath *dp)
-{
-	int fd = device_event_fd(dp->dev);
-
-	for (uint32_t q = 0; q < watched_queue_cnt(dp); q++)
-		wait_unwatch(dp->wait, device_queue_fd(dp->dev, q));
-	if (fd >= 0)
-		wait_unwatch(dp->wait, fd);
-}
-
-static void wake(void *arg)
-{
-	struct qx_datapath *dp = arg;
-
-	wait_signal(dp->wait);
-}
-
-/* Last, because from port_open on the NIC takes our port's packets from the kernel:
- * everything else that could fail has succeeded. */
-static int open_port(struct qx_datapath *dp, char *why)
-{
-	struct qx_addr local = dp->local;
-	int err = watch_device(dp, why);
-
-	if (err < 0)
-		return err;
-	if (dp->udp && udp_is_dual_stack(dp->udp))
-		local = (struct qx_addr){.port = dp->local.port};
-	err = port_open(&dp->port, dp->dev, &local, &dp->remote, wake, dp, why);
-	if (err == 0 && !(dp->flags & QX_CFG_SPIN))
-		port_expect(dp->port, false);
-	if (err == 0)
-		port_set_acl(dp->port, dp->acl);
-	return err;
-}
-
-static int open_device(struct qx_datapath *dp, const struct qx_config *cfg, char *why)
-{
-	struct qx_nic_config nic = {
-		.rx_frame_cnt = cfg->rx_frame_cnt,
-		.tx_frame_cnt = cfg->tx_frame_cnt,
-	};
-	int err;
-
-	if (!cfg->interface[0])
-		return 0;
-	memcpy(nic.interface, cfg->interface, sizeof(nic.interface));
-	if ((err = device_get(&dp->dev, &nic, why)) < 0)
-		return err;
-	return open_port(dp, why);
 }
 
 int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
@@ -166,9 +97,9 @@ int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
 		goto close_datapath;
 	if ((err = open_udp(dp, &cfg, why)) < 0)
 		goto close_datapath;
-	if ((err = watch(dp, udp_fd(dp->udp), why)) < 0)
+	if ((err = datapath_watch(dp, udp_fd(dp->udp), why)) < 0)
 		goto disown_socket;
-	if ((err = open_device(dp, &cfg, why)) < 0)
+	if (cfg.interface[0] && (err = datapath_join(dp, &cfg, why)) < 0)
 		goto disown_socket;
 	*out = dp;
 	return 0;
@@ -214,7 +145,7 @@ int datapath_open_simulated(struct qx_datapath **out, const struct qx_config *cf
 		goto close_datapath;
 	if ((err = device_wrap(&dp->dev, nic, why)) < 0)
 		goto close_datapath;
-	if ((err = open_port(dp, why)) < 0)
+	if ((err = datapath_open_port(dp, why)) < 0)
 		goto close_datapath;
 	*out = dp;
 	return 0;
@@ -304,7 +235,7 @@ int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 {
 	int err = datapath_usable(dp);
 
-	*out = (struct qx_stats){0};
+	*out = dp->left;
 	if (err < 0)
 		return err;
 	if (dp->udp)

@@ -1,4 +1,5 @@
-/* datapath.h: what datapath.c (life), datapath_config.c and datapath_io.c (packets) share. */
+/* datapath.h: what datapath.c (life), datapath_config.c, datapath_join.c (the interface) and
+ * datapath_io.c (packets) share. */
 #ifndef QX_DATAPATH_H
 #define QX_DATAPATH_H
 
@@ -21,11 +22,14 @@ struct qx_datapath {
 	struct qx_addr remote; /* QX_UNSPEC: not connected */
 	struct qx_acl *acl;    /* NULL: everybody may send to us */
 	struct qx_wait *wait;
-	struct qx_udp *udp;    /* NULL in the simulation */
-	struct qx_device *dev; /* NULL without an interface */
+	struct qx_udp *udp;       /* NULL in the simulation */
+	struct qx_nic_config nic; /* how its interface is opened; no name: never */
+	struct qx_device *dev;    /* NULL without an interface */
 	struct qx_port *port;
-	bool port_down; /* the interface is gone */
-	bool simulated; /* deadlines are virtual: nobody may wait for them */
+	bool port_down;       /* the interface is gone */
+	bool port_stale;      /* and this, that it changed: see qx_rejoin */
+	struct qx_stats left; /* what was counted on devices that it has left */
+	bool simulated;       /* deadlines are virtual: nobody may wait for them */
 
 	bool lent; /* a batch is at the caller's */
 	bool rings_were_busy;
@@ -78,7 +82,17 @@ void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *
 void datapath_tap_sent(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n);
 void datapath_drop_tap(struct qx_datapath *dp);
 
-/* datapath_unwatch_port takes the device's descriptors out of the wait set. */
+/* datapath_join opens or shares the device of cfg's interface and registers there; after an
+ * error only qx_close may follow.  datapath_open_port is its second half. */
+int datapath_join(struct qx_datapath *dp, const struct qx_config *cfg, char *why);
+int datapath_open_port(struct qx_datapath *dp, char *why);
+
+/* datapath_watch puts a descriptor into the wait set; datapath_unwatch_port takes the device's
+ * out. */
+int datapath_watch(struct qx_datapath *dp, int fd, char *why);
 void datapath_unwatch_port(struct qx_datapath *dp);
+
+/* datapath_want_room: is qx_fd to tell of room in the device's rings? */
+void datapath_want_room(struct qx_datapath *dp, bool want);
 
 #endif

@@ -49,6 +49,11 @@ static void set_want_write(struct qx_datapath *dp, enum qx_lane lane, bool want)
 	}
 }
 
+void datapath_want_room(struct qx_datapath *dp, bool want)
+{
+	set_want_write(dp, QX_LANE_XDP, want);
+}
+
 /* ---- Receiving ---- */
 
 /* Is it the socket's turn?  Asked before the rings with what they gave last, and after
@@ -90,6 +95,8 @@ static void recv_port(struct qx_datapath *dp, struct qx_batch *batch, uint64_t n
 		set_want_write(dp, QX_LANE_XDP, false);
 		datapath_unwatch_port(dp);
 		dp->port_down = true;
+	} else if (got == -ESTALE) {
+		dp->port_stale = true;
 	}
 }
 

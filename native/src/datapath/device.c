@@ -121,12 +121,25 @@ static void registry_add(struct qx_device *dev)
 }
 
 /* A device whose interface went away, or which was the parent's, is nobody's to find. */
-static struct qx_device *registry_find(const char *name, const struct qx_nic *nic)
+static bool may_share(const struct qx_device *dev, bool stale_too)
+{
+	return !dev->gone && !dev->forked && (stale_too || !dev->stale);
+}
+
+static struct qx_device *registry_find(const char *name, bool stale_too)
 {
 	struct qx_device *dev = registry;
 
-	while (dev && (dev->gone || dev->forked ||
-		       (name ? strcmp(dev->nic->name, name) != 0 : dev->nic != nic)))
+	while (dev && !(may_share(dev, stale_too) && strcmp(dev->nic->name, name) == 0))
+		dev = dev->next;
+	return dev;
+}
+
+static struct qx_device *registry_find_nic(const struct qx_nic *nic)
+{
+	struct qx_device *dev = registry;
+
+	while (dev && !(may_share(dev, true) && dev->nic == nic))
 		dev = dev->next;
 	return dev;
 }
@@ -138,7 +151,7 @@ int device_get(struct qx_device **out, const struct qx_nic_config *cfg, char *wh
 	int err;
 
 	pthread_mutex_lock(&registry_lock);
-	dev = registry_find(cfg->interface, NULL);
+	dev = registry_find(cfg->interface, !cfg->at_once);
 	if (dev) {
 		/* Its frame counts were decided by the first endpoint. */
 		err = share(out, dev, why);
@@ -156,7 +169,7 @@ int device_wrap(struct qx_device **out, struct qx_nic *nic, char *why)
 	int err;
 
 	pthread_mutex_lock(&registry_lock);
-	dev = registry_find(NULL, nic);
+	dev = registry_find_nic(nic);
 	if (dev)
 		err = share(out, dev, why);
 	else if ((err = device_new(out, nic, why)) == 0)
@@ -251,6 +264,7 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 {
 	struct qx_device *dev = port->dev;
 	struct qx_lane_stats *lane = &out->lane[QX_LANE_XDP];
+	int err;
 
 	lane->rx_packets += port->rx_packets;
 	lane->rx_bytes += port->rx_bytes;
@@ -261,10 +275,8 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
 		out->drop[i] += dev->drop[i] + port->drop[i];
 
-	out->fill_wakeups = dev->fill_wakeups;
-	out->tx_wakeups = dev->tx_wakeups;
-	out->rx_ring_produced = 0;
-	out->completion_ring_produced = 0;
+	out->fill_wakeups += dev->fill_wakeups;
+	out->tx_wakeups += dev->tx_wakeups;
 	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++) {
 		device_extend_totals(dev, i);
 		out->rx_ring_produced += dev->totals[i].rx_produced;
@@ -274,6 +286,7 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 	out->queue_cnt = dev->nic->queue_cnt;
 	out->frame_cnt = dev->nic->umem.frame_cnt;
 	memcpy(out->frames, dev->nic->umem.census, sizeof(out->frames));
-	/* A deleted interface has no statistics left to ask for. */
-	return dev->gone ? 0 : dev->nic->ops->stats(dev->nic, out);
+	err = dev->nic->ops->stats(dev->nic, out);
+	/* Of a deleted interface they need not be there any more. */
+	return dev->gone ? 0 : err;
 }

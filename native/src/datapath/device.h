@@ -22,7 +22,9 @@ struct qx_device;
 struct qx_port;
 
 /* device_get returns the interface's device, opening it for the first port; device_put
- * closes it after the last.  Between them every port_open holds one more reference. */
+ * closes it after the last.  Between them every port_open holds one more reference.
+ * cfg->at_once belongs to who has left a device and never gets a stale one back: -EAGAIN or
+ * -EBUSY while others are still on that. */
 int device_get(struct qx_device **out, const struct qx_nic_config *cfg, char *why);
 
 /* device_wrap makes a device of a NIC that is not found by name (the simulation) and owns
@@ -64,7 +66,8 @@ void port_close(struct qx_port *port);
 void port_set_acl(struct qx_port *port, const struct qx_acl *acl);
 
 /* port_recv polls the device and appends this port's datagrams to *batch.  Returns how
- * many, or -ENETDOWN once the interface is gone (reported once, then 0). */
+ * many, or -ENETDOWN once the interface is gone, or -ESTALE if it is not what it was when the
+ * device was opened (each reported once). */
 int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns);
 
 /* port_recv_done returns a frame to the fill ring of the queue it came from; the ring is
@@ -86,7 +89,7 @@ int port_reserve(struct qx_port *port, const struct qx_path *path, uint32_t len_
 int port_commit(struct qx_port *port, const struct qx_slot *slots, uint32_t n);
 int port_flush(struct qx_port *port);
 
-/* port_stats adds this port's lane counters and drops, and sets the device's fields. */
+/* port_stats adds this port's and the device's counters, and sets the device's gauges. */
 int port_stats(struct qx_port *port, struct qx_stats *out);
 
 #endif

@@ -83,6 +83,7 @@ struct qx_device {
 	pthread_t thread;
 	bool forked;
 	bool gone;          /* for good */
+	bool stale;         /* the interface is not what it was; see nic.h, events */
 	bool link_down;     /* kicks say so; frames wait in the TX rings */
 	uint64_t now_ns;    /* as the last port_recv was told */
 	uint64_t events_ns; /* when ops->events was asked last */
@@ -116,7 +117,7 @@ struct qx_port {
 	struct qx_port *next;
 	struct qx_device *dev;
 	uint16_t id;
-	bool gone_reported;
+	bool gone_reported, stale_reported;
 	uint16_t number;       /* the UDP port */
 	struct qx_addr remote; /* QX_UNSPEC: everybody */
 	const struct qx_acl *acl;

@@ -316,6 +316,18 @@ static uint32_t poll_rings(struct qx_port *port, struct qx_batch *batch)
 
 /* ---- The port's side ---- */
 
+/* All ports shall hear of it: the device only ends when its last one has left.  What comes from
+ * here on is for the kernel's sockets, so that nothing is in the rings when they do. */
+static void make_stale(struct qx_device *dev)
+{
+	if (dev->stale)
+		return;
+	dev->stale = true;
+	dev->nic->ops->detach(dev->nic);
+	for (struct qx_port *p = dev->ports; p; p = p->next)
+		p->wake(p->wake_arg);
+}
+
 static void ask_for_events(struct qx_device *dev, bool idle)
 {
 	const struct qx_nic_ops *ops = dev->nic->ops;
@@ -325,8 +337,14 @@ static void ask_for_events(struct qx_device *dev, bool idle)
 	    (dev->events_ns != 0 && dev->now_ns - dev->events_ns < every_ns))
 		return;
 	dev->events_ns = dev->now_ns;
-	if (ops->events(dev->nic, dev->now_ns) == -ENXIO)
+	switch (ops->events(dev->nic, dev->now_ns)) {
+	case -ENXIO:
 		device_gone(dev);
+		break;
+	case -ESTALE:
+		make_stale(dev);
+		break;
+	}
 }
 
 void port_set_acl(struct qx_port *port, const struct qx_acl *acl)
@@ -353,6 +371,11 @@ int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns)
 	if (batch->datagram_cnt == before && dev->gone && !port->gone_reported) {
 		port->gone_reported = true;
 		return -ENETDOWN;
+	}
+	if (batch->datagram_cnt == before && dev->stale && !dev->gone &&
+	    !port->stale_reported) {
+		port->stale_reported = true;
+		return -ESTALE;
 	}
 	return (int)(batch->datagram_cnt - before);
 }

@@ -249,13 +249,18 @@ bool mirror_netlink_way(struct qx_mirror_netlink *n, const struct qx_path *path,
 	return neighbour.family == QX_UNSPEC || solicit(n, &neighbour);
 }
 
+bool mirror_netlink_outgrows(const struct qx_mirror_netlink *n, uint32_t mtu_bytes)
+{
+	return n->mirror.mac_moved || n->mirror.mtu_bytes > mtu_bytes;
+}
+
 void mirror_netlink_stats(const struct qx_mirror_netlink *n, struct qx_stats *out)
 {
-	out->mirror_dumps = n->dumps;
-	out->mirror_overruns = n->overruns;
-	out->mirror_solicits = n->solicits;
-	out->mirror_link_changes = n->mirror.link_changes;
-	out->mirror_bad_messages = n->mirror.bad_messages;
+	out->mirror_dumps += n->dumps;
+	out->mirror_overruns += n->overruns;
+	out->mirror_solicits += n->solicits;
+	out->mirror_link_changes += n->mirror.link_changes;
+	out->mirror_bad_messages += n->mirror.bad_messages;
 	out->mirror_routes = routes_cnt(n->mirror.routes);
 }
 

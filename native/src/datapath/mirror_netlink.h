@@ -37,7 +37,11 @@ uint32_t mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns,
 bool mirror_netlink_way(struct qx_mirror_netlink *n, const struct qx_path *path,
 			uint64_t now_ns, struct qx_way *out);
 
-/* mirror_netlink_stats sets the mirror_* fields. */
+/* mirror_netlink_outgrows: has the interface another MAC address, or a larger MTU than this?
+ * Then who was opened for that does not take all that is for it. */
+bool mirror_netlink_outgrows(const struct qx_mirror_netlink *n, uint32_t mtu_bytes);
+
+/* mirror_netlink_stats adds the mirror_* counters and sets the gauge. */
 void mirror_netlink_stats(const struct qx_mirror_netlink *n, struct qx_stats *out);
 
 #endif

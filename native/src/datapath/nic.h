@@ -73,7 +73,8 @@ struct qx_nic_ops {
 	void (*stamp)(struct qx_nic *nic, uint32_t queue, struct qx_desc *desc,
 		      uint8_t family);
 
-	/* stats adds the kernel_* fields and sets zerocopy. */
+	/* stats adds the kernel_* and mirror_* fields, as far as a NIC that is gone still has
+	 * them, and sets zerocopy. */
 	int (*stats)(struct qx_nic *nic, struct qx_stats *out);
 
 	/* way fills in how packets of a path leave through the rings now, false: they must
@@ -82,7 +83,9 @@ struct qx_nic_ops {
 	bool (*way)(struct qx_nic *nic, const struct qx_path *path, uint64_t now_ns,
 		    struct qx_way *out);
 
-	/* events takes what event_fd has to tell.  0; -ENXIO the interface is gone for good.
+	/* events takes what event_fd has to tell.  0; -ENXIO the interface is gone for good;
+	 * -ESTALE it has more or fewer queues, another MAC address or a larger MTU than when
+	 * it was opened, and must be opened anew to serve it all.
 	 * Needed besides kick: a deleted interface shows nothing at all on its XSKs, so
 	 * without it whoever only receives would be deaf.  NULL: no event_fd either. */
 	int (*events)(struct qx_nic *nic, uint64_t now_ns);
@@ -126,6 +129,9 @@ struct qx_nic_config {
 	char interface[QX_IFNAME_BYTES];
 	uint32_t rx_frame_cnt; /* as in qx_config */
 	uint32_t tx_frame_cnt;
+	/* Opening waits for nothing: what the kernel has yet to release is -EAGAIN, and is
+	 * never answered with fewer buffers. */
+	bool at_once;
 };
 
 /* nic_open opens the platform's rings on cfg->interface (nic_linux.c: AF_XDP; nic_win.c:

@@ -132,7 +132,7 @@ static int stats(struct qx_nic *nic, struct qx_stats *out)
 {
 	struct winxdp *x = winxdp_of(nic);
 
-	for (uint32_t i = 0; i < nic->queue_cnt; i++) {
+	for (uint32_t i = 0; i < nic->queue_cnt && !x->gone; i++) {
 		struct xsk_statistics rx, tx;
 		int32_t status = winxdp_get(x, x->queues[i].rx.handle, XSK_STATISTICS, &rx,
 					    sizeof(rx));

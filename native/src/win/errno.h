@@ -43,6 +43,7 @@
 #undef EHOSTUNREACH
 #undef EALREADY
 #undef EINPROGRESS
+#undef ESTALE
 #undef ECANCELED
 #undef ENOKEY
 #undef EKEYEXPIRED
@@ -81,6 +82,7 @@
 #define EHOSTUNREACH 113
 #define EALREADY 114
 #define EINPROGRESS 115
+#define ESTALE 116
 #define ECANCELED 125
 #define ENOKEY 126
 #define EKEYEXPIRED 127
