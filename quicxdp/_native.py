@@ -58,6 +58,7 @@ class Lib(Protocol):
     def qx_wait(self, dp: CData, spin_ns: int, timeout_ns: int, /) -> int: ...
     def qx_arm(self, dp: CData, deadline_ns: int, /) -> int: ...
     def qx_recv(self, dp: CData, batch: CData, now_ns: int, /) -> int: ...
+    def qx_rejoin(self, dp: CData, why: CData, /) -> int: ...
     def qx_recv_done(self, dp: CData, batch: CData, /) -> None: ...
     def qx_send(  # noqa: PLR0917  # C has no keyword arguments
         self,
@@ -192,6 +193,17 @@ def open_datapath(
     rc = native.qx_open(out, cfg, why)
     check(rc, "opening the datapath", _ffi.string(why).decode(errors="replace"))
     return cast("CData", out[0])
+
+
+def rejoin(dp: CData) -> None:
+    """Let *dp* join its interface again.
+
+    Raises:
+        DatapathError: with the sentence that C gave.
+    """
+    why = _ffi.new(f"char[{_WHY_BYTES}]")
+    rc = lib().qx_rejoin(dp, why)
+    check(rc, "joining the interface", _ffi.string(why).decode(errors="replace"))
 
 
 def _config(local: bytes, remote: bytes, rx_frame_cnt: int, tx_frame_cnt: int) -> Any:  # noqa: ANN401

@@ -22,6 +22,7 @@ from .addresses import AddressBook, PeerAddress, pack_addr, unpack_addr
 from .config import DatapathConfig
 from .errors import host_errno
 from .ownership import Owner
+from .stats import LaneCounts
 
 if TYPE_CHECKING:
     from array import array
@@ -80,9 +81,7 @@ class Datapath:
         self._error = _native.ErrorSlot()
         self._book = AddressBook(family)
         self._peers = self._book.peers
-        self._memories: tuple[Any, ...] = tuple(
-            _native.memory(dp, lane) for lane in range(len(_native.LANE_NAMES))
-        )
+        self._memories: tuple[Any, ...] = _memories(dp)
         # Bound once: a global and two attribute look-ups per batch are a tenth of it.
         self._qx_recv = native.qx_recv
         self._qx_recv_done = native.qx_recv_done
@@ -161,8 +160,8 @@ class Datapath:
         As many as that mean that more may wait and that `fd` may not say so.
 
         Raises:
-            DatapathError: ENETDOWN once, when the interface is gone; the socket lane
-                goes on.
+            DatapathError: ENETDOWN once, when the interface is gone, ESTALE once, when
+                it has changed; the socket lane goes on, and `rejoin` may follow.
         """
         if get_ident() != self._owner.thread:
             self._owner.refuse(WHAT)
@@ -192,6 +191,22 @@ class Datapath:
             ]
         finally:
             self._qx_recv_done(self._dp, cdata)  # type: ignore[arg-type]
+
+    def rejoin(self) -> None:
+        """Join the interface again, after `recv` has said ENETDOWN or ESTALE.
+
+        It never waits.  What waits on `fd` in another thread may go on doing so.
+
+        Raises:
+            DatapathError: it is not possible now; EPERM and EACCES: nor will it be.
+        """
+        self._owner.check(WHAT)
+        dp = self._alive()
+        try:
+            _native.rejoin(dp)
+        finally:
+            # The old device's is gone, whatever came of it.
+            self._memories = _memories(dp)
 
     def send(self, payload: bytes, items: array[int], paths: list[bytes]) -> int:
         """Send the datagrams that *items* cut *payload* into.
@@ -277,7 +292,9 @@ class Datapath:
         self._owner.check(WHAT)
         return unpack_addr(self.family, _native.local(self._alive())) or ()
 
-    def stats(self, *, backlog_dropped: int = 0, lanes_lost: int = 0) -> Stats:
+    def stats(
+        self, *, backlog_dropped: int = 0, lane_counts: LaneCounts | None = None
+    ) -> Stats:
         """Return the counters; one system call, and two per XDP queue."""
         self._owner.check(WHAT)
         return stats.from_native(
@@ -287,7 +304,7 @@ class Datapath:
             frame_state_names=_native.frame_state_names(),
             ring_names=_native.ring_names(),
             backlog_dropped=backlog_dropped,
-            lanes_lost=lanes_lost,
+            lane_counts=lane_counts or LaneCounts(),
         )
 
     def census(self) -> dict[str, int]:
@@ -321,6 +338,10 @@ class Datapath:
             # The collector may run in any thread; by now nobody else can be inside.
             self._owner.thread = get_ident()
             self.close()
+
+
+def _memories(dp: _native.CData) -> tuple[Any, ...]:
+    return tuple(_native.memory(dp, lane) for lane in range(len(_native.LANE_NAMES)))
 
 
 def _refuse_closed(*_: object) -> NoReturn:

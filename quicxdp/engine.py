@@ -134,7 +134,7 @@ class Engine:
             What is left to do, enum qx_turn_flags.
 
         Raises:
-            DatapathError: ENETDOWN once, when the interface is gone; or as `finish`.
+            DatapathError: ENETDOWN or ESTALE once, as of `Datapath.recv`; or as `finish`.
         """
         flags = self._qx_turn(self._e, now_ns, alarm_ns)  # type: ignore[arg-type]
         return flags if flags >= 0 else _native.check(flags, "receiving")

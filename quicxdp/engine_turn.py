@@ -92,8 +92,8 @@ class EngineTurn:
             caller goes on, the turn ends with `finish`.
 
         Raises:
-            DatapathError: ENETDOWN once, when the interface is gone; or sending failed
-                as a whole.
+            DatapathError: ENETDOWN once, when the interface is gone, ESTALE once, when
+                it has changed; or sending failed as a whole.
         """
         if get_ident() != self._owner.thread:
             self._owner.refuse(WHAT)

@@ -43,6 +43,7 @@ _HOST: Final = {
     110: errno.ETIMEDOUT,
     111: errno.ECONNREFUSED,
     113: errno.EHOSTUNREACH,
+    116: errno.ESTALE,
 }
 
 

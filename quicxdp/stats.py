@@ -37,6 +37,8 @@ class Stats:
     errors_lost: int = 0  # errors that nobody took before newer ones came
     backlog_dropped: int = 0  # datagrams beyond SendLimits.backlog_bytes
     lanes_lost: int = 0  # times that an interface went and the socket went on alone
+    lanes_back: int = 0  # times that AF_XDP was opened again, after that or a change
+    lanes_given_up: int = 0  # times that it could not be, for want of rights
     turns: int = 0  # how often the endpoint woke up or looked
     turns_empty: int = 0  # of those, how many found nothing
     kernel_socket_dropped: int = 0  # by the kernel, its socket's buffer being full
@@ -74,6 +76,15 @@ class Stats:
         )
 
 
+@dataclass(slots=True)
+class LaneCounts:
+    """How often an endpoint's XDP lane went and came; as in `Stats`."""
+
+    lost: int = 0
+    back: int = 0
+    given_up: int = 0
+
+
 def from_native(
     values: dict[str, Any],
     *,
@@ -82,7 +93,7 @@ def from_native(
     frame_state_names: Sequence[str],
     ring_names: Sequence[str],
     backlog_dropped: int,
-    lanes_lost: int,
+    lane_counts: LaneCounts,
 ) -> Stats:
     """Make `Stats` of what `_native.read_stats` returned."""
     rest = dict(values)
@@ -97,6 +108,8 @@ def from_native(
         frames=MappingProxyType(frames),
         rings=MappingProxyType(rings),
         backlog_dropped=backlog_dropped,
-        lanes_lost=lanes_lost,
+        lanes_lost=lane_counts.lost,
+        lanes_back=lane_counts.back,
+        lanes_given_up=lane_counts.given_up,
         **rest,
     )

@@ -27,10 +27,12 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from .alarm import report
+from .config import Io
 from .engine_turn import EngineTurn
 from .info import EndpointInfo
 from .outbox import NOWHERE
 from .reactor import Reactor
+from .rejoin import Rejoin
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from .addresses import Address, PeerAddress
     from .clock import Clock
-    from .config import EngineKind, Io, SendLimits
+    from .config import EngineKind, SendLimits
     from .datapath import Datapath
     from .errors import DatapathError
     from .ownership import Owner
@@ -86,7 +88,6 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._finished = False  # connection_lost is on its way, or was
         self._late_cnt = 0  # datagrams sent after close()
         self._paused = False
-        self._lanes_lost = 0
         self._rx: list[tuple[bytes, PeerAddress]] = []
         self._reactor = Reactor(loop, datapath, self, limits, spin_ns=spin_us * 1000)
         self._turn: EngineTurn | None = None
@@ -106,6 +107,12 @@ class DatagramTransport(asyncio.DatagramTransport):
                 stats=self._stats,
             ),
         }
+        self._rejoin = Rejoin(
+            loop,
+            datapath,
+            name=f"{self._extra['sockname'][:2]}",
+            changed=self._lane_changed,
+        )
         self.set_write_buffer_limits()
         self.set_protocol(protocol)
         # Three callbacks, as in asyncio: nothing is delivered before connection_made()
@@ -224,20 +231,23 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def datapath_failed(self, exc: DatapathError) -> None:
         """Pass on that a whole receive or send failed."""
+        if exc.errno == errno.ESTALE:
+            # Nothing failed: the socket goes on until the rings do again.
+            self._rejoin.outgrown()
+            return
         self._error_received(exc)
         if exc.errno == errno.ENETDOWN:
-            self._lanes_lost += 1
-            logger.warning(
-                "%s is gone: %s goes on over the kernel's socket; if it comes back, "
-                "AF_XDP takes a new endpoint, with the privileges that this one had",
-                self._extra["quicxdp"].interface,
-                self._extra["sockname"][:2],
-            )
+            self._rejoin.lost()
         elif not self._finished:
             # Only the loss of the interface leaves something that works: the socket.
             self._closing = True
             self._rx.clear()
             self._finish(exc)
+
+    def _lane_changed(self, is_xdp: bool, reason: str) -> None:  # noqa: FBT001
+        self._extra["quicxdp"] = replace(
+            self._extra["quicxdp"], io=Io.XDP if is_xdp else Io.SOCKET, reason=reason
+        )
 
     def peer_failed(self, code: int, peer: Address | None) -> None:
         """Pass on what the kernel said about one datagram."""
@@ -294,6 +304,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def _finish(self, exc: BaseException | None) -> None:
         self._finished = True
+        self._rejoin.stop()
         self._reactor.stop()
         self._loop.call_soon(self._connection_lost, exc)
 
@@ -305,6 +316,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def _release(self) -> None:
         self._closing = True
+        self._rejoin.stop()
         turn, self._turn = self._turn, None
         datapath, self._datapath = self._datapath, None
         sock, self._sock = self._sock, None
@@ -383,7 +395,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def _stats(self) -> Stats:
         return self._live().stats(
-            backlog_dropped=self._outbox.dropped_cnt, lanes_lost=self._lanes_lost
+            backlog_dropped=self._outbox.dropped_cnt, lane_counts=self._rejoin.counts
         )
 
     def _live(self) -> Datapath:

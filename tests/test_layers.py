@@ -45,12 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datapath": {"_native", "addresses", "capture", *BASICS},
     "outbox": {"_native", "addresses", *BASICS},
     "waiter": {"datapath", *BASICS},
+    "rejoin": {"datapath", *BASICS},
     "reactor": {
         *("_native", "_native_engine", "addresses", "datapath", "outbox", "waiter"),
         *BASICS,
     },
     "transport": {
-        *("addresses", "datapath", "engine_turn", "outbox", "reactor"),
+        *("addresses", "datapath", "engine_turn", "outbox", "reactor", "rejoin"),
         *BASICS,
     },
     "plain": {"addresses", *BASICS},

@@ -208,6 +208,27 @@ class Link:
     server: Netns
     client: Netns
     queue_cnt: int
+    mtu_bytes: int = 1500
+
+    def cut(self) -> None:
+        """Delete the cable, both ends of it."""
+        self.server.run(["ip", "link", "delete", self.server.interface])
+
+    def lay(self) -> None:
+        """Lay the cable: both ends with their names, addresses and up."""
+        server, client = self.server, self.client
+        mtu = ["mtu", str(self.mtu_bytes)]
+        queues = ["numrxqueues", str(self.queue_cnt), "numtxqueues", str(self.queue_cnt)]
+        _run(
+            [
+                *("ip", "-netns", server.name, "link", "add", "name", server.interface),
+                *("index", str(SERVER_IFINDEX), *mtu, *queues, "type", "veth"),
+                *("peer", "name", client.interface, "netns", client.name),
+                *(*mtu, *queues),
+            ]
+        )
+        for netns in (server, client):
+            _configure(netns)
 
 
 def unavailable() -> str | None:
@@ -237,24 +258,14 @@ def joined(*, queue_cnt: int = 1, mtu_bytes: int = 1500) -> Iterator[Link]:
     tag = f"qx{os.getpid()}-{next(_serial)}"
     server = Netns(f"{tag}-server", "qxserver", "10.77.0.1", "fd77::1")
     client = Netns(f"{tag}-client", "qxclient", "10.77.0.2", "fd77::2")
-    queues = ["numrxqueues", str(queue_cnt), "numtxqueues", str(queue_cnt)]
+    link = Link(server, client, queue_cnt, mtu_bytes)
     with contextlib.ExitStack() as undo:
         for netns in (server, client):
             _run(["ip", "netns", "add", netns.name])
             undo.callback(netns.close)
             _prepare(netns)
-        _run(
-            [
-                *("ip", "-netns", server.name, "link", "add", "name", server.interface),
-                *("index", str(SERVER_IFINDEX)),
-                *("mtu", str(mtu_bytes), *queues, "type", "veth"),
-                *("peer", "name", client.interface, "netns", client.name),
-                *("mtu", str(mtu_bytes), *queues),
-            ]
-        )
-        for netns in (server, client):
-            _configure(netns)
-        yield Link(server, client, queue_cnt)
+        link.lay()
+        yield link
 
 
 def _prepare(netns: Netns) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Fields of Stats that each listener counts for itself; the rest is the interface's.
 _OWN_SUMS = (
-    *("errors_lost", "backlog_dropped", "lanes_lost"),
+    *("errors_lost", "backlog_dropped", "lanes_lost", "lanes_back", "lanes_given_up"),
     *("turns", "turns_empty", "kernel_socket_dropped"),
     *("icmp_believed", "icmp_ignored"),
 )

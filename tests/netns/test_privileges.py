@@ -21,7 +21,10 @@ STATS_CNT = 200
 def test_af_xdp_needs_no_rights_once_open_and_its_loss_is_told(
     site: Path, certificate: qxserve.Certificate
 ) -> None:
-    """The rings go on without capabilities; a lost interface leaves the socket lane."""
+    """The rings go on without capabilities; a lost interface leaves the socket lane.
+
+    Also when it is back: that is counted, and one line says why.
+    """
     with qxnet.joined() as link:
         _serve_and_lose(link, site, certificate)
 
@@ -42,9 +45,20 @@ def _serve_and_lose(
         assert stats["lanes_lost"] == 0
 
         link.client.run(["ip", "link", "set", link.client.interface, "down"])
-        link.client.run(["ip", "link", "delete", link.client.interface])
+        link.cut()
         for _ in range(STATS_CNT):
             if server.stats()["lanes_lost"]:
                 break
         assert server.last_stats()["lanes_lost"] == 1
+        # It comes back, and cannot be opened any more.
+        link.lay()
+        for _ in range(STATS_CNT):
+            if server.stats()["lanes_given_up"]:
+                break
+        assert server.last_stats()["lanes_given_up"] == 1
+        assert server.last_stats()["lanes_back"] == 0
+        assert server.last_stats()["listeners"][0]["io"] == "socket"
+        assert fetched(link, site, certificate) == (site / "file.bin").read_bytes()
     assert server.text.count("goes on over the kernel's socket") == 1
+    assert server.text.count("stays on the kernel's socket") == 1
+    assert "CAP_NET_RAW" in server.text
