@@ -4,17 +4,13 @@
  *  - The RX queues in use are ETHTOOL_GCHANNELS' combined plus rx (drivers use either or
  *    both); the maximum is another number, and binding beyond the count in use is EINVAL.
  *  - /sys/class/net shows the namespace that sysfs was mounted in, not the thread's: only
- *    good as a second source.
- *  - XDP programs are listed by rtnetlink in IFLA_XDP (net/core/rtnetlink.c). */
+ *    good as a second source. */
 #include "ifinfo.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
-#include <linux/if_link.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -129,76 +125,4 @@ int ifinfo_addrs(const char *name, struct qx_addr *out, uint32_t max)
 			cnt++;
 	freeifaddrs(all);
 	return (int)cnt;
-}
-
-/* find_attr returns the attribute of this type, or NULL.  By hand, since RTA_NEXT mixes
- * signed and unsigned. */
-static const struct rtattr *find_attr(const struct rtattr *a, size_t left_bytes, int type)
-{
-	while (left_bytes >= sizeof(*a) && a->rta_len >= sizeof(*a) &&
-	       a->rta_len <= left_bytes) {
-		size_t step = RTA_ALIGN((size_t)a->rta_len);
-
-		if ((a->rta_type & NLA_TYPE_MASK) == type)
-			return a;
-		if (step > left_bytes)
-			break;
-		left_bytes -= step;
-		a = (const struct rtattr *)((const char *)a + step);
-	}
-	return NULL;
-}
-
-static int parse_xdp(struct ifinfo_xdp *out, const struct nlmsghdr *h, uint32_t len)
-{
-	const struct rtattr *xdp, *a;
-
-	if (!NLMSG_OK(h, len))
-		return -EPROTO;
-	if (h->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-	if (h->nlmsg_type != RTM_NEWLINK ||
-	    h->nlmsg_len < NLMSG_SPACE(sizeof(struct ifinfomsg)))
-		return -EPROTO;
-	xdp = find_attr(IFLA_RTA(NLMSG_DATA(h)), IFLA_PAYLOAD(h), IFLA_XDP);
-	if (!xdp)
-		return 0;
-	a = find_attr(RTA_DATA(xdp), RTA_PAYLOAD(xdp), IFLA_XDP_ATTACHED);
-	if (a && RTA_PAYLOAD(a) >= sizeof(out->mode))
-		memcpy(&out->mode, RTA_DATA(a), sizeof(out->mode));
-	a = find_attr(RTA_DATA(xdp), RTA_PAYLOAD(xdp), IFLA_XDP_PROG_ID);
-	if (a && RTA_PAYLOAD(a) >= sizeof(out->id))
-		memcpy(&out->id, RTA_DATA(a), sizeof(out->id));
-	return 0;
-}
-
-int ifinfo_get_xdp(struct ifinfo_xdp *out, uint32_t ifindex)
-{
-	struct {
-		struct nlmsghdr h;
-		struct ifinfomsg i;
-	} request = {
-		.h = {.nlmsg_len = sizeof(request),
-		      .nlmsg_type = RTM_GETLINK,
-		      .nlmsg_flags = NLM_F_REQUEST},
-		.i = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex},
-	};
-	union {
-		struct nlmsghdr h;
-		char bytes[16384];
-	} answer;
-	ssize_t n;
-	int fd, err;
-
-	memset(out, 0, sizeof(*out));
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0)
-		return -errno;
-	if (send(fd, &request, sizeof(request), 0) < 0 ||
-	    (n = recv(fd, &answer, sizeof(answer), 0)) < 0)
-		err = -errno;
-	else
-		err = parse_xdp(out, &answer.h, (uint32_t)n);
-	close(fd);
-	return err;
 }

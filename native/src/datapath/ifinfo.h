@@ -36,4 +36,11 @@ struct ifinfo_xdp {
 
 int ifinfo_get_xdp(struct ifinfo_xdp *out, uint32_t ifindex);
 
+/* enum netdev_xdp_act of linux/netdev.h, what we look at. */
+#define IFINFO_XSK_ZEROCOPY (UINT64_C(1) << 3)
+
+/* ifinfo_xdp_features asks what the driver says that it can: a hint, no promise.
+ * -ENOENT the kernel cannot tell (before 6.3). */
+int ifinfo_xdp_features(uint64_t *out, uint32_t ifindex);
+
 #endif
