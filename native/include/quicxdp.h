@@ -35,6 +35,7 @@
 #define QX_BATCH_MAX 256   /* datagrams of one batch */
 #define QX_WHY_BYTES 256   /* size of the sentence that qx_open may fill */
 #define QX_IFNAME_BYTES 16 /* IFNAMSIZ */
+#define QX_QUEUE_MAX 64    /* of one interface */
 #define QX_UDP_PAYLOAD_MAX 65507
 #define QX_SOURCE_RULES_MAX 4096
 
@@ -56,6 +57,23 @@ enum qx_lane {
 	QX_LANE_SOCKET = 0,
 	QX_LANE_XDP = 1,
 	QX_LANE_CNT = 2
+};
+
+/* How packets travel between the rings and an interface. */
+enum qx_xdp_mode {
+	QX_XDP_AUTO = 0,     /* wanted: zero-copy where the driver offers it, else copy */
+	QX_XDP_COPY = 1,     /* the driver's packets are copied into our frames */
+	QX_XDP_ZEROCOPY = 2, /* the NIC reads and writes our frames */
+	QX_XDP_GENERIC = 3,  /* without the driver: of packets that the kernel has made */
+	QX_XDP_MODE_CNT = 4
+};
+
+/* What pages the frames lie in. */
+enum qx_pages {
+	QX_PAGES_NORMAL = 0,
+	QX_PAGES_ADVISED = 1, /* the kernel was asked for huge ones, and gives what it has */
+	QX_PAGES_HUGE = 2,    /* reserved ones, vm.nr_hugepages */
+	QX_PAGES_CNT = 3
 };
 
 /* Where a frame of the XDP lane is; the figure in umem.h explains the moves. */
@@ -185,7 +203,8 @@ enum qx_config_flags {
 	/* The caller calls qx_recv all the time and never waits on qx_fd for the XDP lane,
 	 * which then does not watch the rings: the kernel's wake-ups cost about 300 ns a
 	 * packet on veth, half of it at the sender. */
-	QX_CFG_SPIN = 64
+	QX_CFG_SPIN = 64,
+	QX_CFG_HUGE_PAGES = 128 /* frames in huge pages if there are any */
 };
 
 /* Whether datagrams from a block of addresses are taken.  The most specific rule decides;
@@ -207,6 +226,13 @@ struct qx_config {
 	uint32_t flags;                  /* enum qx_config_flags */
 	uint32_t rx_frame_cnt; /* per queue, power of two; 0: as design and memlock allow */
 	uint32_t tx_frame_cnt; /* per device, power of two; 0: likewise */
+	/* enum qx_xdp_mode.  QX_XDP_COPY and on insist: qx_open fails if it cannot be had. */
+	uint32_t xdp_mode;
+	/* SO_BUSY_POLL: whoever receives works the driver's queue off, for so long and in
+	 * steps of so many packets (0: 64), instead of being interrupted; 0: no.  The mode,
+	 * the pages and this are a device's, decided by its first endpoint. */
+	uint32_t busy_poll_us;
+	uint32_t busy_poll_budget;
 	uint32_t socket_buffer_bytes; /* SO_RCVBUF and SO_SNDBUF wanted; 0: 8 MiB */
 	uint32_t source_rule_cnt;     /* at most QX_SOURCE_RULES_MAX */
 	const struct qx_source_rule *source_rules; /* copied by qx_open */
@@ -219,6 +245,18 @@ struct qx_lane_stats {
 	uint64_t tx_bytes;
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
+};
+
+/* What an interface's device turned out to be. */
+struct qx_interface_info {
+	char name[QX_IFNAME_BYTES];
+	uint32_t queue_cnt;         /* RX queues polled */
+	uint8_t mode[QX_QUEUE_MAX]; /* enum qx_xdp_mode, by queue, as the kernel says */
+	uint8_t pages;              /* enum qx_pages */
+	uint8_t busy_poll;          /* 1: on */
+	uint8_t zero[2];
+	uint32_t frame_bytes;
+	char note[QX_WHY_BYTES]; /* less was had than wanted: how much, and the remedy */
 };
 
 /* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets.  The XDP
@@ -259,7 +297,7 @@ struct qx_stats {
 	uint32_t frames[QX_FRAME_STATE_CNT]; /* gauge: the census; sums to frame_cnt */
 	uint32_t rings[QX_RING_KIND_CNT];    /* gauge: what stands in the rings */
 	uint32_t queue_cnt;                  /* gauge: RX queues polled */
-	uint32_t zerocopy;                   /* gauge: 1 if XDP_OPTIONS says so */
+	uint32_t zerocopy; /* gauge: 1 if XDP_OPTIONS says so of every queue */
 };
 
 struct qx_datapath;
@@ -369,6 +407,9 @@ void qx_local(const struct qx_datapath *dp, struct qx_addr *out);
  * can slice it by off_bytes.  Returns its length, 0 if dp does not have that lane. */
 size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base);
 
+/* qx_interface tells of dp's interface.  Returns 1 and *out, or 0: dp has none. */
+int qx_interface(const struct qx_datapath *dp, struct qx_interface_info *out);
+
 /* qx_get_stats fills *out; one system call, and two per XDP queue. */
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out);
 
@@ -382,6 +423,8 @@ void qx_forked(void);
 const char *qx_drop_name(uint32_t reason);
 const char *qx_frame_state_name(uint32_t state);
 const char *qx_ring_name(uint32_t ring);
+const char *qx_xdp_mode_name(uint32_t mode);
+const char *qx_pages_name(uint32_t pages);
 
 /* ---- The tap: what travels over the lanes, into a pcapng file ----
  *

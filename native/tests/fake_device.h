@@ -121,6 +121,12 @@ int device_event_fd(const struct qx_device *dev)
 	return fake.fds[FAKE_QUEUES];
 }
 
+void device_info(const struct qx_device *dev, struct qx_interface_info *out)
+{
+	(void)dev;
+	*out = (struct qx_interface_info){.name = "fake", .queue_cnt = FAKE_QUEUES};
+}
+
 size_t device_memory(const struct qx_device *dev, uint8_t **base)
 {
 	(void)dev;

@@ -35,6 +35,17 @@ struct faults_object {
 	uint32_t id;
 };
 
+/* What a test answers in the kernel's place.  NULL: the kernel does. */
+static struct {
+	int (*bind)(int fd, const struct sockaddr *a, socklen_t n);
+	int (*setsockopt)(int fd, int level, int opt, const void *v, socklen_t n);
+	int (*getsockopt)(int fd, int level, int opt, void *v, socklen_t *n);
+	ssize_t (*recv)(int fd, void *p, size_t n, int flags);
+	void *(*mmap)(void *addr, size_t n, int prot, int flags, int fd, off_t off);
+	ssize_t (*recvfrom)(int fd, void *p, size_t n, int flags, struct sockaddr *a,
+			    socklen_t *len);
+} faults_answer;
+
 static struct faults_object faults_objects[FAULTS_OBJECT_MAX];
 static uint32_t faults_object_cnt;
 static int faults_recording;
@@ -55,23 +66,39 @@ static inline int faults_now(void)
 		return faults_now() ? (failed) : __real_##name args;                         \
 	}
 
+/* The same for a call that tests may answer. */
+#define FAULTS_WRAP_ANSWERED(type, name, params, args, failed)                               \
+	type __real_##name params;                                                           \
+	type __wrap_##name params;                                                           \
+	type __wrap_##name params                                                            \
+	{                                                                                    \
+		if (faults_now())                                                            \
+			return failed;                                                       \
+		return faults_answer.name ? faults_answer.name args : __real_##name args;    \
+	}
+
 FAULTS_WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol), -1)
-FAULTS_WRAP(int, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n), -1)
-FAULTS_WRAP(int, setsockopt, (int fd, int level, int opt, const void *v, socklen_t n),
-	    (fd, level, opt, v, n), -1)
-FAULTS_WRAP(int, getsockopt, (int fd, int level, int opt, void *v, socklen_t *n),
-	    (fd, level, opt, v, n), -1)
+FAULTS_WRAP_ANSWERED(int, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n),
+		     -1)
+FAULTS_WRAP_ANSWERED(int, setsockopt,
+		     (int fd, int level, int opt, const void *v, socklen_t n),
+		     (fd, level, opt, v, n), -1)
+FAULTS_WRAP_ANSWERED(int, getsockopt, (int fd, int level, int opt, void *v, socklen_t *n),
+		     (fd, level, opt, v, n), -1)
 FAULTS_WRAP(int, madvise, (void *addr, size_t n, int advice), (addr, n, advice), -1)
-FAULTS_WRAP(void *, mmap, (void *addr, size_t n, int prot, int flags, int fd, off_t off),
-	    (addr, n, prot, flags, fd, off), MAP_FAILED)
+FAULTS_WRAP_ANSWERED(void *, mmap,
+		     (void *addr, size_t n, int prot, int flags, int fd, off_t off),
+		     (addr, n, prot, flags, fd, off), MAP_FAILED)
 FAULTS_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
 FAULTS_WRAP(void *, malloc, (size_t size), (size), NULL)
 FAULTS_WRAP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags),
 	    -1)
-FAULTS_WRAP(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), -1)
-FAULTS_WRAP(ssize_t, recvfrom,
-	    (int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *len),
-	    (fd, p, n, flags, a, len), -1)
+FAULTS_WRAP_ANSWERED(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags),
+		     -1)
+FAULTS_WRAP_ANSWERED(ssize_t, recvfrom,
+		     (int fd, void *p, size_t n, int flags, struct sockaddr *a,
+		      socklen_t *len),
+		     (fd, p, n, flags, a, len), -1)
 FAULTS_WRAP(int, epoll_create1, (int flags), (flags), -1)
 FAULTS_WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1)
 FAULTS_WRAP(int, eventfd, (unsigned int value, int flags), (value, flags), -1)

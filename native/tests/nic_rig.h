@@ -79,7 +79,8 @@ static inline int nic_rig_main(const struct t_case *cases, size_t case_cnt, int 
 	if (netns_open(why) < 0)
 		T_SKIP_PROGRAM("%s", why);
 	leaks_check();
-	t_after_each = nic_rig_after_each;
+	if (!t_after_each)
+		t_after_each = nic_rig_after_each;
 	failed = t_main(cases, case_cnt, argc, argv);
 	return failed || leaks_found;
 }

@@ -146,7 +146,7 @@ static int attach(struct qx_nic *nic, char *why)
 
 	if (x->attached)
 		return 0;
-	err = xdp_prog_attach(&x->prog, nic->name, &x->info, why);
+	err = xdp_prog_attach(&x->prog, nic->name, &x->info, x->mode == QX_XDP_GENERIC, why);
 	x->attached = !err;
 	return err;
 }
@@ -188,7 +188,6 @@ static int stats(struct qx_nic *nic, struct qx_stats *out)
 		if (err)
 			return err;
 	}
-	out->zerocopy = self(nic)->zerocopy;
 	mirror_netlink_stats(self(nic)->mirror, out);
 	return 0;
 }

@@ -35,10 +35,11 @@ struct afxdp {
 	struct qx_channels *channels; /* NULL: the kernel does not tell of them */
 	uint64_t channels_ns;         /* when they were asked last */
 	pid_t pid;                    /* who opened it: a forked child must not detach */
-	uint8_t zerocopy;             /* as XDP_OPTIONS said after bind */
+	uint8_t mode;                 /* enum qx_xdp_mode: what is tried, then what was had */
 	uint8_t attached;
-	uint8_t gone;    /* the interface was deleted */
-	uint8_t at_once; /* opening waits for nothing */
+	uint8_t gone;     /* the interface was deleted */
+	uint8_t at_once;  /* opening waits for nothing */
+	int zerocopy_err; /* with which binding in zero-copy mode was refused; 0: it was not */
 	struct afxdp_map maps[QX_QUEUE_MAX][AFXDP_RING_CNT];
 };
 
@@ -63,6 +64,10 @@ struct afxdp_sizes {
 int afxdp_sizes_init(struct afxdp_sizes *s, const struct qx_nic_config *cfg,
 		     uint32_t queue_cnt, uint32_t mtu_bytes, uint64_t memlock_bytes);
 
+/* afxdp_sizes_zerocopy lengthens frames that this driver, without copying, would not fill to
+ * the end.  Before afxdp_sizes_fit. */
+void afxdp_sizes_zerocopy(struct afxdp_sizes *s, const char *driver);
+
 /* afxdp_sizes_fit reduces to at most budget_bytes: RX and TX frames first, down to their
  * floors, queues last.  False if not even one queue fits. */
 bool afxdp_sizes_fit(struct afxdp_sizes *s, uint64_t budget_bytes);
@@ -70,9 +75,15 @@ bool afxdp_sizes_fit(struct afxdp_sizes *s, uint64_t budget_bytes);
 uint64_t afxdp_sizes_bytes(const struct afxdp_sizes *s);
 
 /* afxdp_open_queues registers the memory, opens and binds the sockets, maps the rings and
- * fills the filter's map.  *s is reduced to what the kernel allowed.  On failure the caller
- * calls afxdp_close, which undoes whatever there is. */
-int afxdp_open_queues(struct afxdp *x, struct afxdp_sizes *s, char *why);
+ * fills the filter's map, in x->mode.  *s is reduced to what the kernel allowed.  On failure
+ * the caller calls afxdp_close_queues, which undoes whatever there is; x->zerocopy_err is
+ * set if another mode may do. */
+int afxdp_open_queues(struct afxdp *x, const struct qx_nic_config *cfg, struct afxdp_sizes *s,
+		      char *why);
+void afxdp_close_queues(struct afxdp *x);
+
+/* afxdp_busy_poll lets receiving work the driver's queues off.  0, or -errno and off. */
+int afxdp_busy_poll(struct afxdp *x, uint32_t poll_us, uint32_t budget);
 
 /* afxdp_why_no_memory fills why for -ENOBUFS with the sizes that were tried last. */
 void afxdp_why_no_memory(char *why, const char *name, const struct afxdp_sizes *s);
@@ -82,7 +93,7 @@ enum {
 	AFXDP_RETRY_NS = 1000000000
 };
 
-/* afxdp_retry pauses for 10 ms and returns true, or false once limit_ns are used up, or at
+/* afxdp_retry pauses for 1 to 10 ms and returns true, or false once limit_ns are used up, or at
  * once if there is no time to wait. */
 bool afxdp_retry(const struct afxdp *x, uint64_t *waited_ns, uint64_t limit_ns);
 

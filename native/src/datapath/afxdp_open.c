@@ -21,17 +21,20 @@
 enum {
 	ETH_BYTES = 14,
 	HEADROOM_BYTES = 256, /* XDP_PACKET_HEADROOM, at the start of every frame */
-	RETRY_PAUSE_NS = 10000000
+	RETRY_PAUSE_MIN_NS = 1000000,
+	RETRY_PAUSE_MAX_NS = 10000000
 };
 
 bool afxdp_retry(const struct afxdp *x, uint64_t *waited_ns, uint64_t limit_ns)
 {
-	struct timespec pause = {.tv_nsec = RETRY_PAUSE_NS};
+	struct timespec pause = {.tv_nsec = RETRY_PAUSE_MAX_NS};
 
 	if (x->at_once || *waited_ns >= limit_ns)
 		return false;
+	if (*waited_ns < RETRY_PAUSE_MAX_NS)
+		pause.tv_nsec = (long)*waited_ns + RETRY_PAUSE_MIN_NS;
 	nanosleep(&pause, NULL);
-	*waited_ns += RETRY_PAUSE_NS;
+	*waited_ns += (uint64_t)pause.tv_nsec;
 	return true;
 }
 
@@ -77,22 +80,21 @@ static int refuse_other_program(struct afxdp *x, char *why)
 	return -EBUSY;
 }
 
-/* note says in why, although all is well, that less was had than wanted. */
-static void note(char *why, const struct afxdp *x, const struct afxdp_sizes *wanted,
-		 const struct afxdp_sizes *got)
+/* note_sizes says, although all is well, that less was had than wanted. */
+static void note_sizes(char *note, const struct afxdp *x, const struct afxdp_sizes *wanted,
+		       const struct afxdp_sizes *got)
 {
 	uint32_t here = x->info.rx_queue_cnt;
 	uint64_t wanted_mib = (afxdp_sizes_bytes(wanted) + (1 << 20) - 1) >> 20;
 
-	why[0] = '\0';
 	if (got->queue_cnt < wanted->queue_cnt)
-		why_set(why,
+		why_add(note,
 			"%s: the limit on locked memory allows only %u of %u receive queues; flows on "
 			"the others go through the socket lane. Raise it (LimitMEMLOCK=%lluM) or add "
 			"CAP_IPC_LOCK",
 			x->nic.name, got->queue_cnt, here, (unsigned long long)wanted_mib);
 	else if (afxdp_sizes_bytes(got) < afxdp_sizes_bytes(wanted))
-		why_set(why,
+		why_add(note,
 			"%s: the limit on locked memory allows %u receive buffers per queue and %u "
 			"for sending instead of %u and %u. Raise it (LimitMEMLOCK=%lluM) or add "
 			"CAP_IPC_LOCK",
@@ -100,10 +102,25 @@ static void note(char *why, const struct afxdp *x, const struct afxdp_sizes *wan
 			wanted->rx_frame_cnt, wanted->tx_frame_cnt,
 			(unsigned long long)wanted_mib);
 	else if (got->queue_cnt < here)
-		why_set(why,
+		why_add(note,
 			"%s: %u of %u receive queues are served; flows on the others go through the "
 			"socket lane. Fewer channels: ethtool -L %s combined %u",
 			x->nic.name, got->queue_cnt, here, x->nic.name, got->queue_cnt);
+}
+
+/* note_pages tells how to get huge pages. */
+static void note_pages(char *note, const struct afxdp *x)
+{
+	uint64_t cnt = (x->nic.umem.map_bytes + (2 << 20) - 1) >> 21;
+
+	if (x->nic.umem.pages == QX_PAGES_HUGE)
+		return;
+	why_add(note,
+		"%s: no huge pages were free%s; reserve them: sysctl -w vm.nr_hugepages=%llu",
+		x->nic.name,
+		x->nic.umem.pages == QX_PAGES_ADVISED ? ", transparent ones were asked for"
+						      : "",
+		(unsigned long long)cnt);
 }
 
 static int choose_sizes(struct afxdp_sizes *wanted, struct afxdp_sizes *s,
@@ -119,6 +136,8 @@ static int choose_sizes(struct afxdp_sizes *wanted, struct afxdp_sizes *s,
 			x->nic.name, cfg->rx_frame_cnt, cfg->tx_frame_cnt);
 		return err;
 	}
+	if (x->mode == QX_XDP_ZEROCOPY)
+		afxdp_sizes_zerocopy(wanted, x->info.driver);
 	*s = *wanted;
 	if (afxdp_sizes_fit(s, privilege_memlock_bytes()))
 		return 0;
@@ -135,10 +154,100 @@ static uint32_t frame_max_bytes(const struct afxdp *x, const struct afxdp_sizes 
 	return of_mtu < of_frame ? of_mtu : of_frame;
 }
 
+/* A driver that does not offer zero-copy is not asked for it: the frames might be registered
+ * twice, and what a user may lock is given back late.  A kernel that cannot tell is asked by
+ * binding. */
+static bool offers_zerocopy(const struct afxdp *x)
+{
+	uint64_t features;
+
+	return ifinfo_xdp_features(&features, x->info.ifindex) != 0 ||
+	       (features & IFINFO_XSK_ZEROCOPY);
+}
+
+/* open_rings opens filter, memory and sockets in x->mode. */
+static int open_rings(struct afxdp *x, const struct qx_nic_config *cfg, char *why)
+{
+	struct afxdp_sizes wanted, sizes;
+	int err;
+
+	if ((err = choose_sizes(&wanted, &sizes, x, cfg, why)) ||
+	    (err = xdp_prog_open(&x->prog, x->nic.name, x->nic.mac,
+				 frame_max_bytes(x, &sizes), sizes.queue_cnt, why)))
+		return err;
+	err = afxdp_open_queues(x, cfg, &sizes, why);
+	if (!err)
+		note_sizes(x->nic.note, x, &wanted, &sizes);
+	return err;
+}
+
+static void why_no_zerocopy(const struct afxdp *x, char *why)
+{
+	why_set(why,
+		"%s: its driver (%s) has no zero-copy for AF_XDP as it is set up now (%s); leave "
+		"the mode to us, or ask for copy",
+		x->nic.name, x->info.driver[0] ? x->info.driver : "unknown",
+		strerror(-x->zerocopy_err));
+}
+
+/* open_zerocopy tries zero-copy, and undoes it all if the driver refuses.  A queue may
+ * refuse when others have accepted, and one socket's memory knows one mode only. */
+static int open_zerocopy(struct afxdp *x, const struct qx_nic_config *cfg, char *why)
+{
+	int err = -EOPNOTSUPP;
+
+	x->mode = QX_XDP_ZEROCOPY;
+	if (offers_zerocopy(x))
+		err = open_rings(x, cfg, why);
+	else
+		x->zerocopy_err = err;
+	if (err && x->zerocopy_err) {
+		why_no_zerocopy(x, why);
+		afxdp_close_queues(x);
+		xdp_prog_close(&x->prog);
+	}
+	return err;
+}
+
+static int open_in_some_mode(struct afxdp *x, const struct qx_nic_config *cfg, char *why)
+{
+	int err;
+
+	if (cfg->mode == QX_XDP_AUTO || cfg->mode == QX_XDP_ZEROCOPY) {
+		err = open_zerocopy(x, cfg, why);
+		if (!err || !x->zerocopy_err || cfg->mode == QX_XDP_ZEROCOPY)
+			return err;
+		/* Not offered is no news. */
+		if (x->zerocopy_err != -EOPNOTSUPP)
+			why_add(x->nic.note,
+				"%s: its driver (%s) offers zero-copy and refused it (%s); "
+				"packets are copied",
+				x->nic.name, x->info.driver, strerror(-x->zerocopy_err));
+	}
+	x->mode = cfg->mode == QX_XDP_GENERIC ? QX_XDP_GENERIC : QX_XDP_COPY;
+	return open_rings(x, cfg, why);
+}
+
+/* Nothing of this is needed to run. */
+static void open_extras(struct afxdp *x, const struct qx_nic_config *cfg)
+{
+	int err;
+
+	if (cfg->huge_pages)
+		note_pages(x->nic.note, x);
+	if (!cfg->busy_poll_us)
+		return;
+	err = afxdp_busy_poll(x, cfg->busy_poll_us, cfg->busy_poll_budget);
+	if (err)
+		why_add(x->nic.note,
+			"%s: busy polling was refused (%s); it needs Linux 5.11 and "
+			"CAP_NET_ADMIN",
+			x->nic.name, strerror(-err));
+}
+
 int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 {
 	struct afxdp *x = calloc(1, sizeof(*x));
-	struct afxdp_sizes wanted, sizes;
 	int err;
 
 	if (!x) {
@@ -153,17 +262,14 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++)
 		x->nic.queues[i].fd = x->nic.queues[i].tx_fd = -1;
 	memcpy(x->nic.name, cfg->interface, sizeof(x->nic.name) - 1);
-	if ((err = ask_interface(x, why)) ||
-	    (err = choose_sizes(&wanted, &sizes, x, cfg, why)) ||
-	    (err = refuse_other_program(x, why)))
+	if ((err = ask_interface(x, why)) || (err = refuse_other_program(x, why)))
 		goto close;
 	x->nic.ifindex = x->info.ifindex;
 	x->nic.mtu_bytes = x->info.mtu_bytes;
 	memcpy(x->nic.mac, x->info.mac, sizeof(x->nic.mac));
-	if ((err = xdp_prog_open(&x->prog, x->nic.name, x->nic.mac,
-				 frame_max_bytes(x, &sizes), sizes.queue_cnt, why)) ||
-	    (err = afxdp_open_queues(x, &sizes, why)))
+	if ((err = open_in_some_mode(x, cfg, why)))
 		goto close;
+	open_extras(x, cfg);
 	err = mirror_netlink_open(&x->mirror, x->nic.ifindex, x->nic.mac);
 	if (err) {
 		why_set(why,
@@ -178,7 +284,7 @@ int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why)
 		why_set(why, "%s: out of memory", x->nic.name);
 		goto close;
 	}
-	note(why, x, &wanted, &sizes);
+	memcpy(why, x->nic.note, QX_WHY_BYTES);
 	*out = &x->nic;
 	return 0;
 
@@ -187,27 +293,38 @@ close:
 	return err;
 }
 
-void afxdp_close(struct qx_nic *nic)
+void afxdp_close_queues(struct afxdp *x)
 {
-	struct afxdp *x = (struct afxdp *)nic;
+	struct qx_nic *nic = &x->nic;
 	bool ours = getpid() == x->pid;
 
-	nic->ops->detach(nic);
 	for (uint32_t i = 0; i < QX_QUEUE_MAX; i++) {
+		struct qx_queue *q = &nic->queues[i];
+
 		/* A forked child has no mappings there, or by now others of its own. */
 		for (int r = 0; ours && r < AFXDP_RING_CNT; r++)
 			if (x->maps[i][r].addr)
 				munmap(x->maps[i][r].addr, x->maps[i][r].len_bytes);
-		if (nic->queues[i].tx_fd >= 0)
-			close(nic->queues[i].tx_fd);
-		if (nic->queues[i].fd >= 0)
-			close(nic->queues[i].fd);
+		memset(x->maps[i], 0, sizeof(x->maps[i]));
+		if (q->tx_fd >= 0)
+			close(q->tx_fd);
+		if (q->fd >= 0)
+			close(q->fd);
+		*q = (struct qx_queue){.fd = -1, .tx_fd = -1};
 	}
-	channels_close(x->channels);
-	mirror_netlink_close(x->mirror);
-	xdp_prog_close(&x->prog);
 	if (!ours)
 		nic->umem.base = NULL;
 	umem_close(&nic->umem);
+}
+
+void afxdp_close(struct qx_nic *nic)
+{
+	struct afxdp *x = (struct afxdp *)nic;
+
+	nic->ops->detach(nic);
+	afxdp_close_queues(x);
+	channels_close(x->channels);
+	mirror_netlink_close(x->mirror);
+	xdp_prog_close(&x->prog);
 	free(x);
 }

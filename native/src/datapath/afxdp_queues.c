@@ -9,7 +9,9 @@
  *  - Memory and queues of a closed socket, also a killed process's, are released later, from
  *    a work queue: for a while UMEM_REG says ENOBUFS and bind EBUSY.  So both are tried
  *    again for a second, which blocks; only opening does that.
- *  - bind without XDP_COPY or XDP_ZEROCOPY picks a mode silently; XDP_OPTIONS tells which. */
+ *  - bind without XDP_COPY or XDP_ZEROCOPY picks a mode silently; XDP_OPTIONS tells which.
+ *  - A driver that offers zero-copy may refuse it, each in its own words: virtio_net says
+ *    EINVAL without an IOMMU and ENOENT without ring reset. */
 #include "afxdp.h"
 
 #include <errno.h>
@@ -26,7 +28,8 @@
 #endif
 
 enum {
-	TX_BUDGET = 256
+	TX_BUDGET = 256,
+	BUSY_POLL_BUDGET = 64 /* NAPI_POLL_WEIGHT */
 };
 
 static int xsk_socket(struct afxdp *x, char *why)
@@ -62,12 +65,13 @@ void afxdp_why_no_memory(char *why, const char *name, const struct afxdp_sizes *
 		name, (unsigned long long)afxdp_sizes_bytes(s) >> 10, limit);
 }
 
-static int register_umem(struct afxdp *x, const struct afxdp_sizes *s, int fd)
+static int register_on(struct afxdp *x, const struct afxdp_sizes *s, int fd, bool huge)
 {
 	struct qx_umem *u = &x->nic.umem;
 	struct xdp_umem_reg reg = {0};
-	int err = umem_open(u, s->queue_cnt * s->rx_frame_cnt + s->tx_frame_cnt,
-			    s->frame_bytes);
+	uint32_t frame_cnt = s->queue_cnt * s->rx_frame_cnt + s->tx_frame_cnt;
+	int err = huge ? umem_open_huge(u, frame_cnt, s->frame_bytes)
+		       : umem_open(u, frame_cnt, s->frame_bytes);
 
 	if (err)
 		return err;
@@ -81,13 +85,21 @@ static int register_umem(struct afxdp *x, const struct afxdp_sizes *s, int fd)
 	return err;
 }
 
+/* A control group's limit on huge pages shows only when they are first used, that is here. */
+static int register_umem(struct afxdp *x, const struct afxdp_sizes *s, int fd, bool huge)
+{
+	int err = register_on(x, s, fd, huge);
+
+	return huge && err && err != -ENOBUFS ? register_on(x, s, fd, false) : err;
+}
+
 /* open_umem registers as much as the kernel lets us lock, and leaves in *s what that was. */
-static int open_umem(struct afxdp *x, struct afxdp_sizes *s, int fd, char *why)
+static int open_umem(struct afxdp *x, struct afxdp_sizes *s, int fd, bool huge, char *why)
 {
 	uint64_t waited_ns = 0;
 	int err;
 
-	while ((err = register_umem(x, s, fd)) == -ENOBUFS) {
+	while ((err = register_umem(x, s, fd, huge)) == -ENOBUFS) {
 		if (afxdp_retry(x, &waited_ns, AFXDP_RETRY_NS))
 			continue;
 		if (x->at_once) {
@@ -174,9 +186,10 @@ static int make_rings(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 /* bind_socket binds to a queue, sharing the memory of shared_fd (-1: this one has its own). */
 static int bind_socket(struct afxdp *x, uint32_t queue, int fd, int shared_fd)
 {
+	uint32_t mode = x->mode == QX_XDP_ZEROCOPY ? XDP_ZEROCOPY : XDP_COPY;
 	struct sockaddr_xdp addr = {
 		.sxdp_family = AF_XDP,
-		.sxdp_flags = XDP_COPY | XDP_USE_NEED_WAKEUP,
+		.sxdp_flags = (uint16_t)(mode | XDP_USE_NEED_WAKEUP),
 		.sxdp_ifindex = x->info.ifindex,
 		.sxdp_queue_id = queue,
 	};
@@ -203,6 +216,20 @@ static int bind_queue(struct afxdp *x, uint32_t queue)
 	return err ? err : bind_socket(x, queue, q->tx_fd, q->fd);
 }
 
+/* mode_of asks the kernel: neither what was asked for nor what the driver offers is proof. */
+static uint8_t mode_of(const struct afxdp *x, int fd)
+{
+	struct xdp_options options = {0};
+	socklen_t len = sizeof(options);
+
+	if (x->mode == QX_XDP_GENERIC)
+		return QX_XDP_GENERIC;
+	if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &len) == 0 &&
+	    options.flags & XDP_OPTIONS_ZEROCOPY)
+		return QX_XDP_ZEROCOPY;
+	return QX_XDP_COPY;
+}
+
 static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t queue, char *why)
 {
 	const char *name = x->nic.name;
@@ -220,6 +247,8 @@ static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 	err = bind_queue(x, queue);
 	if (err == -EBUSY && x->at_once)
 		err = -EAGAIN;
+	if (err && err != -EBUSY && err != -EAGAIN && x->mode == QX_XDP_ZEROCOPY)
+		x->zerocopy_err = err;
 	if (err == -EBUSY) {
 		why_set(why,
 			"%s: queue %u belongs to another AF_XDP socket (tried for a second); stop its "
@@ -232,6 +261,7 @@ static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 			queue, strerror(-err));
 		return err;
 	}
+	x->nic.queues[queue].mode = mode_of(x, x->nic.queues[queue].fd);
 	err = xdp_prog_set_queue(&x->prog, queue, x->nic.queues[queue].fd);
 	if (err)
 		why_set(why, "%s: putting queue %u into the filter's map failed: %s", name,
@@ -239,17 +269,16 @@ static int open_queue(struct afxdp *x, const struct afxdp_sizes *s, uint32_t que
 	return err;
 }
 
-int afxdp_open_queues(struct afxdp *x, struct afxdp_sizes *s, char *why)
+int afxdp_open_queues(struct afxdp *x, const struct qx_nic_config *cfg, struct afxdp_sizes *s,
+		      char *why)
 {
 	struct qx_nic *nic = &x->nic;
-	struct xdp_options options = {0};
-	socklen_t len = sizeof(options);
 	int err;
 
 	if ((err = xsk_socket(x, why)) < 0)
 		return err;
 	nic->queues[0].fd = err;
-	if ((err = open_umem(x, s, nic->queues[0].fd, why)))
+	if ((err = open_umem(x, s, nic->queues[0].fd, cfg->huge_pages, why)))
 		return err;
 	nic->queue_cnt = s->queue_cnt;
 	nic->rx_frame_cnt = s->rx_frame_cnt;
@@ -262,7 +291,26 @@ int afxdp_open_queues(struct afxdp *x, struct afxdp_sizes *s, char *why)
 		if ((err = open_queue(x, s, i, why)))
 			return err;
 	}
-	if (getsockopt(nic->queues[0].fd, SOL_XDP, XDP_OPTIONS, &options, &len) == 0)
-		x->zerocopy = !!(options.flags & XDP_OPTIONS_ZEROCOPY);
+	return 0;
+}
+
+/* The sending sockets are left alone: the driver's queue is one for both. */
+int afxdp_busy_poll(struct afxdp *x, uint32_t poll_us, uint32_t budget)
+{
+	const struct {
+		int option;
+		int value;
+	} wanted[] = {
+		{SO_PREFER_BUSY_POLL, 1},
+		{SO_BUSY_POLL, (int)poll_us},
+		{SO_BUSY_POLL_BUDGET, (int)(budget ? budget : BUSY_POLL_BUDGET)},
+	};
+
+	for (uint32_t q = 0; q < x->nic.queue_cnt; q++)
+		for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+			if (setsockopt(x->nic.queues[q].fd, SOL_SOCKET, wanted[i].option,
+				       &wanted[i].value, sizeof(wanted[i].value)) < 0)
+				return -errno;
+	x->nic.busy_poll = 1;
 	return 0;
 }

@@ -231,6 +231,18 @@ uint32_t qx_error_cnt(const struct qx_datapath *dp)
 	return dp->errors.cnt + (dp->udp ? udp_error_cnt(dp->udp) : 0);
 }
 
+int qx_interface(const struct qx_datapath *dp, struct qx_interface_info *out)
+{
+	int err = datapath_usable(dp);
+
+	if (err < 0)
+		return err;
+	if (!dp->dev)
+		return 0;
+	device_info(dp->dev, out);
+	return 1;
+}
+
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 {
 	int err = datapath_usable(dp);

@@ -66,6 +66,10 @@ int datapath_check_config(const struct qx_config *cfg, char *why)
 			QX_IFNAME_BYTES - 1);
 		return -EINVAL;
 	}
+	if (cfg->xdp_mode >= QX_XDP_MODE_CNT) {
+		why_set(why, "xdp_mode: %u is none of enum qx_xdp_mode", cfg->xdp_mode);
+		return -EINVAL;
+	}
 	return 0;
 }
 

@@ -72,6 +72,10 @@ int datapath_join(struct qx_datapath *dp, const struct qx_config *cfg, char *why
 	memcpy(dp->nic.interface, cfg->interface, sizeof(dp->nic.interface));
 	dp->nic.rx_frame_cnt = cfg->rx_frame_cnt;
 	dp->nic.tx_frame_cnt = cfg->tx_frame_cnt;
+	dp->nic.mode = cfg->xdp_mode;
+	dp->nic.busy_poll_us = cfg->busy_poll_us;
+	dp->nic.busy_poll_budget = cfg->busy_poll_budget;
+	dp->nic.huge_pages = cfg->flags & QX_CFG_HUGE_PAGES;
 	if ((err = device_get(&dp->dev, &dp->nic, why)) < 0)
 		return err;
 	return datapath_open_port(dp, why);

@@ -100,6 +100,20 @@ no_memory:
 
 /* ---- Sharing ---- */
 
+/* Who insists on a mode gets that one. */
+static int refuse_other_mode(const struct qx_device *dev, uint32_t wanted, char *why)
+{
+	uint32_t mode = dev->nic->queues[0].mode;
+
+	if (wanted == QX_XDP_AUTO || wanted == mode)
+		return 0;
+	why_set(why,
+		"%s: another endpoint of this process has opened it in mode %s, so it cannot be "
+		"%s; ask for one mode in all of them",
+		dev->nic->name, qx_xdp_mode_name(mode), qx_xdp_mode_name(wanted));
+	return -EBUSY;
+}
+
 static int share(struct qx_device **out, struct qx_device *dev, char *why)
 {
 	if (!pthread_equal(dev->thread, pthread_self())) {
@@ -154,7 +168,8 @@ int device_get(struct qx_device **out, const struct qx_nic_config *cfg, char *wh
 	dev = registry_find(cfg->interface, !cfg->at_once);
 	if (dev) {
 		/* Its frame counts were decided by the first endpoint. */
-		err = share(out, dev, why);
+		if ((err = refuse_other_mode(dev, cfg->mode, why)) == 0)
+			err = share(out, dev, why);
 	} else if ((err = nic_open(&nic, cfg, why)) == 0 &&
 		   (err = device_new(out, nic, why)) == 0) {
 		registry_add(*out);
@@ -229,6 +244,22 @@ size_t device_memory(const struct qx_device *dev, uint8_t **base)
 	return dev->nic->umem.len_bytes;
 }
 
+void device_info(const struct qx_device *dev, struct qx_interface_info *out)
+{
+	const struct qx_nic *nic = dev->nic;
+
+	*out = (struct qx_interface_info){
+		.queue_cnt = nic->queue_cnt,
+		.pages = nic->umem.pages,
+		.busy_poll = nic->busy_poll,
+		.frame_bytes = nic->umem.frame_bytes,
+	};
+	memcpy(out->name, nic->name, sizeof(out->name));
+	memcpy(out->note, nic->note, sizeof(out->note));
+	for (uint32_t i = 0; i < nic->queue_cnt; i++)
+		out->mode[i] = nic->queues[i].mode;
+}
+
 int device_set_tap(struct qx_device *dev, struct qx_tap *tap)
 {
 	char name[QX_IFNAME_BYTES + sizeof("xdp ")];
@@ -284,6 +315,9 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 		add_fills(&dev->nic->queues[i], out->rings);
 	}
 	out->queue_cnt = dev->nic->queue_cnt;
+	out->zerocopy = 1;
+	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
+		out->zerocopy &= dev->nic->queues[i].mode == QX_XDP_ZEROCOPY;
 	out->frame_cnt = dev->nic->umem.frame_cnt;
 	memcpy(out->frames, dev->nic->umem.census, sizeof(out->frames));
 	err = dev->nic->ops->stats(dev->nic, out);

@@ -43,6 +43,7 @@ int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue);
 /* device_event_fd is readable when something happened to the interface, or -1; to be
  * watched like the queues' descriptors (port_recv then notices a deleted interface). */
 int device_event_fd(const struct qx_device *dev);
+void device_info(const struct qx_device *dev, struct qx_interface_info *out);
 size_t device_memory(const struct qx_device *dev, uint8_t **base);
 
 /* device_set_tap lets the tap see all frames of the device; device_drop_tap undoes one such

@@ -64,7 +64,6 @@ static int stats(struct qx_nic *nic, struct qx_stats *out)
 	out->kernel_rx_ring_full += c->kernel_rx_ring_full;
 	out->kernel_fill_ring_empty += c->kernel_fill_ring_empty;
 	out->kernel_tx_ring_empty += c->kernel_tx_ring_empty;
-	out->zerocopy = 0;
 	return 0;
 }
 

@@ -37,6 +37,19 @@ static const char *const ring_names[QX_RING_KIND_CNT] = {
 	[QX_RING_COMPLETION] = "completion",
 };
 
+static const char *const xdp_mode_names[QX_XDP_MODE_CNT] = {
+	[QX_XDP_AUTO] = "auto",
+	[QX_XDP_COPY] = "copy",
+	[QX_XDP_ZEROCOPY] = "zerocopy",
+	[QX_XDP_GENERIC] = "generic",
+};
+
+static const char *const pages_names[QX_PAGES_CNT] = {
+	[QX_PAGES_NORMAL] = "normal",
+	[QX_PAGES_ADVISED] = "advised",
+	[QX_PAGES_HUGE] = "huge",
+};
+
 const char *qx_drop_name(uint32_t reason)
 {
 	return reason < QX_DROP_CNT ? drop_names[reason] : NULL;
@@ -50,4 +63,14 @@ const char *qx_frame_state_name(uint32_t state)
 const char *qx_ring_name(uint32_t ring)
 {
 	return ring < QX_RING_KIND_CNT ? ring_names[ring] : NULL;
+}
+
+const char *qx_xdp_mode_name(uint32_t mode)
+{
+	return mode < QX_XDP_MODE_CNT ? xdp_mode_names[mode] : NULL;
+}
+
+const char *qx_pages_name(uint32_t pages)
+{
+	return pages < QX_PAGES_CNT ? pages_names[pages] : NULL;
 }

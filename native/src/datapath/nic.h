@@ -13,10 +13,6 @@
 #include "ring.h"
 #include "umem.h"
 
-enum {
-	QX_QUEUE_MAX = 64
-};
-
 struct qx_queue {
 	struct qx_ring fill;
 	struct qx_ring rx;
@@ -27,6 +23,7 @@ struct qx_queue {
 	 * set only while somebody waits for room: the kernel runs the wake-up callbacks of
 	 * a watched one for every packet that it has sent (110 ns each, measured on veth). */
 	int tx_fd;
+	uint8_t mode; /* enum qx_xdp_mode; QX_XDP_AUTO where there are no modes */
 };
 
 struct qx_nic;
@@ -74,7 +71,7 @@ struct qx_nic_ops {
 		      uint8_t family);
 
 	/* stats adds the kernel_* and mirror_* fields, as far as a NIC that is gone still has
-	 * them, and sets zerocopy. */
+	 * them. */
 	int (*stats)(struct qx_nic *nic, struct qx_stats *out);
 
 	/* way fills in how packets of a path leave through the rings now, false: they must
@@ -111,6 +108,8 @@ struct qx_nic {
 	uint8_t tx_checksum;     /* the NIC finishes UDP checksums */
 	uint8_t kick_after_reap; /* it may stop for want of completions taken */
 	uint64_t ways_changed; /* grows with events after which way may answer differently */
+	uint8_t busy_poll;     /* wake works the driver's queue off: call it for each look */
+	char note[QX_WHY_BYTES]; /* as in qx_interface_info */
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
 	int event_fd; /* pollable: call ops->events; only if that is set */
@@ -129,6 +128,10 @@ struct qx_nic_config {
 	char interface[QX_IFNAME_BYTES];
 	uint32_t rx_frame_cnt; /* as in qx_config */
 	uint32_t tx_frame_cnt;
+	uint32_t mode; /* enum qx_xdp_mode */
+	uint32_t busy_poll_us;
+	uint32_t busy_poll_budget;
+	bool huge_pages;
 	/* Opening waits for nothing: what the kernel has yet to release is -EAGAIN, and is
 	 * never answered with fewer buffers. */
 	bool at_once;
@@ -138,8 +141,8 @@ struct qx_nic_config {
  * XDP for Windows) without attaching.  Errors and why as qx_open. */
 int nic_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why);
 
-/* afxdp_open opens an AF_XDP socket for every RX queue, native copy mode, without
- * attaching.  Errors and why as qx_open. */
+/* afxdp_open opens an AF_XDP socket for every RX queue without attaching.  Errors and why as
+ * qx_open. */
 int afxdp_open(struct qx_nic **out, const struct qx_nic_config *cfg, char *why);
 
 #endif

@@ -7,10 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "quicxdp.h"
+
 /* os_map gives zeroed pages, which take memory from their first use on; NULL if there are
  * none.  os_unmap takes them back. */
 void *os_map(size_t len_bytes);
 void os_unmap(void *base, size_t len_bytes);
+
+/* os_map_huge gives zeroed huge pages, or pages that it has advised the system to make huge
+ * ones of, and says which; NULL if there are neither.  *len_bytes grows to what os_unmap
+ * has to be told. */
+void *os_map_huge(size_t *len_bytes, enum qx_pages *got);
 
 /* os_keep_to_parent takes pages out of what a forked child inherits.  0 or -errno. */
 int os_keep_to_parent(void *base, size_t len_bytes);

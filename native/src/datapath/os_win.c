@@ -15,6 +15,14 @@ void *os_map(size_t len_bytes)
 	return VirtualAlloc(NULL, len_bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
 
+/* Windows' large pages take a privilege that services rarely have. */
+void *os_map_huge(size_t *len_bytes, enum qx_pages *got)
+{
+	(void)len_bytes;
+	*got = QX_PAGES_NORMAL;
+	return NULL;
+}
+
 void os_unmap(void *base, size_t len_bytes)
 {
 	(void)len_bytes;

@@ -7,7 +7,18 @@
 
 #include "os.h"
 
-int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
+static void *map(struct qx_umem *u, bool huge)
+{
+	enum qx_pages pages;
+	void *base = NULL;
+
+	u->map_bytes = u->len_bytes;
+	if (huge && (base = os_map_huge(&u->map_bytes, &pages)) != NULL)
+		u->pages = (uint8_t)pages;
+	return base ? base : os_map(u->map_bytes);
+}
+
+static int open_on(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes, bool huge)
 {
 	memset(u, 0, sizeof(*u));
 	if (frame_cnt == 0 || frame_bytes == 0 || (frame_bytes & (frame_bytes - 1)) != 0)
@@ -26,12 +37,12 @@ int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 	u->free_stack = calloc(frame_cnt, sizeof(*u->free_stack));
 	if (!u->free_stack)
 		goto free_state;
-	u->base = os_map(u->len_bytes);
+	u->base = map(u, huge);
 	if (!u->base)
 		goto free_stack;
 	/* A forked child must not get copies of pages that the kernel goes on writing for
 	 * the parent: copy-on-write would move the parent off the pinned pages. */
-	if (os_keep_to_parent(u->base, u->len_bytes) < 0)
+	if (os_keep_to_parent(u->base, u->map_bytes) < 0)
 		goto unmap;
 
 	/* The highest number on top: the frames for receiving, which are taken first and never
@@ -42,7 +53,7 @@ int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
 	return 0;
 
 unmap:
-	os_unmap(u->base, u->len_bytes);
+	os_unmap(u->base, u->map_bytes);
 free_stack:
 	free(u->free_stack);
 free_state:
@@ -52,11 +63,21 @@ forget:
 	return -ENOMEM;
 }
 
+int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
+{
+	return open_on(u, frame_cnt, frame_bytes, false);
+}
+
+int umem_open_huge(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes)
+{
+	return open_on(u, frame_cnt, frame_bytes, true);
+}
+
 void umem_close(struct qx_umem *u)
 {
 	/* In a forked child the range was not inherited; unmapping a hole is no error. */
 	if (u->base)
-		os_unmap(u->base, u->len_bytes);
+		os_unmap(u->base, u->map_bytes);
 	free(u->free_stack);
 	free(u->state);
 	memset(u, 0, sizeof(*u));

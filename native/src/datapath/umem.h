@@ -31,6 +31,8 @@
 struct qx_umem {
 	uint8_t *base; /* frame_cnt * frame_bytes, page aligned, MADV_DONTFORK */
 	size_t len_bytes;
+	size_t map_bytes;     /* what is mapped there; huge pages are rounded up */
+	uint8_t pages;        /* enum qx_pages */
 	uint32_t frame_bytes; /* a power of two */
 	uint32_t frame_shift; /* log2(frame_bytes) */
 	uint32_t frame_cnt;
@@ -39,8 +41,10 @@ struct qx_umem {
 	uint32_t *free_stack; /* frames in FREE; census[QX_FRAME_FREE] is its depth */
 };
 
-/* umem_open maps and numbers the frames, all FREE.  -ENOMEM; undone on failure. */
+/* umem_open maps and numbers the frames, all FREE.  -ENOMEM; undone on failure.
+ * umem_open_huge takes huge pages if there are any. */
 int umem_open(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes);
+int umem_open_huge(struct qx_umem *u, uint32_t frame_cnt, uint32_t frame_bytes);
 void umem_close(struct qx_umem *u);
 
 /* umem_take pops a FREE frame and marks it to_state (BUILT or FILL).  Returns the frame,

@@ -147,7 +147,6 @@ static int stats(struct qx_nic *nic, struct qx_stats *out)
 		out->kernel_tx_invalid_descs += tx.tx_invalid_descriptors;
 	}
 	/* The driver copies every packet it receives into our memory. */
-	out->zerocopy = 0;
 	return 0;
 }
 

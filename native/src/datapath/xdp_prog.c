@@ -276,7 +276,7 @@ static void why_not_attached(char *why, const char *name, const struct ifinfo *i
 	case -EOPNOTSUPP:
 		why_set(why,
 			"%s: its driver (%s) has no native XDP as it is set up now; name another "
-			"interface, or run without one",
+			"interface, run without one, or try the generic mode",
 			name, driver);
 		break;
 	case -ENODEV:
@@ -293,7 +293,7 @@ static void why_not_attached(char *why, const char *name, const struct ifinfo *i
 }
 
 int xdp_prog_attach(struct xdp_prog *p, const char *name, const struct ifinfo *info,
-		    char *why)
+		    bool generic, char *why)
 {
 	union bpf_attr attr;
 	int fd;
@@ -302,9 +302,9 @@ int xdp_prog_attach(struct xdp_prog *p, const char *name, const struct ifinfo *i
 	attr.link_create.prog_fd = (uint32_t)p->prog_fd;
 	attr.link_create.target_ifindex = info->ifindex;
 	attr.link_create.attach_type = BPF_XDP;
-	attr.link_create.flags = XDP_FLAGS_DRV_MODE;
+	attr.link_create.flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 	fd = bpf_call(BPF_LINK_CREATE, &attr);
-	/* EEXIST: a program in generic mode excludes native mode (net/core/dev.c). */
+	/* EEXIST: a program in one mode excludes the other (net/core/dev.c). */
 	if (fd == -EEXIST)
 		fd = -EBUSY;
 	if (fd < 0) {

@@ -10,6 +10,7 @@
 #ifndef QX_XDP_PROG_H
 #define QX_XDP_PROG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ifinfo.h"
@@ -43,11 +44,11 @@ void xdp_prog_dismiss(struct xdp_prog *p, const struct qx_addr *local);
 /* xdp_prog_set_queue names the AF_XDP socket that takes a queue's frames. */
 int xdp_prog_set_queue(struct xdp_prog *p, uint32_t queue, int xsk_fd);
 
-/* xdp_prog_attach puts the filter on the interface in native mode; it never replaces or
- * detaches another program.
+/* xdp_prog_attach puts the filter on the interface, in native or in generic mode; it never
+ * replaces or detaches another program.
  * Errors   -EBUSY another program is there; -EOPNOTSUPP no native XDP; -ENODEV. */
 int xdp_prog_attach(struct xdp_prog *p, const char *name, const struct ifinfo *info,
-		    char *why);
+		    bool generic, char *why);
 void xdp_prog_detach(struct xdp_prog *p);
 
 /* xdp_prog_why_busy fills why with whose program is on the interface. */
