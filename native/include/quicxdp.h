@@ -204,7 +204,10 @@ enum qx_config_flags {
 	 * which then does not watch the rings: the kernel's wake-ups cost about 300 ns a
 	 * packet on veth, half of it at the sender. */
 	QX_CFG_SPIN = 64,
-	QX_CFG_HUGE_PAGES = 128 /* frames in huge pages if there are any */
+	QX_CFG_HUGE_PAGES = 128, /* frames in huge pages if there are any */
+	/* As QX_CFG_TX_SOCKET on interfaces that are not in zero-copy mode: UDP_SEGMENT sends
+	 * for less than AF_XDP copies. */
+	QX_CFG_TX_SOCKET_IF_COPIED = 256
 };
 
 /* Whether datagrams from a block of addresses are taken.  The most specific rule decides;
@@ -254,7 +257,8 @@ struct qx_interface_info {
 	uint8_t mode[QX_QUEUE_MAX]; /* enum qx_xdp_mode, by queue, as the kernel says */
 	uint8_t pages;              /* enum qx_pages */
 	uint8_t busy_poll;          /* 1: on */
-	uint8_t zero[2];
+	uint8_t tx;                 /* 1: it is sent over as well, 0: the socket lane sends */
+	uint8_t zero;
 	uint32_t frame_bytes;
 	char note[QX_WHY_BYTES]; /* less was had than wanted: how much, and the remedy */
 };

@@ -42,6 +42,8 @@ static struct {
 	uint8_t memory[FAKE_MEMORY_BYTES];
 } fake;
 
+static bool fake_copies; /* kept by fake_reset */
+
 static inline void fake_reset(void)
 {
 	for (int i = 0; i <= FAKE_QUEUES; i++)
@@ -119,6 +121,12 @@ int device_event_fd(const struct qx_device *dev)
 {
 	(void)dev;
 	return fake.fds[FAKE_QUEUES];
+}
+
+bool device_copies(const struct qx_device *dev)
+{
+	(void)dev;
+	return fake_copies;
 }
 
 void device_info(const struct qx_device *dev, struct qx_interface_info *out)

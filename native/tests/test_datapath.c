@@ -219,6 +219,11 @@ static void the_lane_follows_the_destination(void)
 	sends_by(0, true, QX_LANE_XDP);
 	sends_by(0, false, QX_LANE_SOCKET);
 	sends_by(QX_CFG_TX_SOCKET, true, QX_LANE_SOCKET);
+	fake_copies = true;
+	sends_by(0, true, QX_LANE_XDP);
+	sends_by(QX_CFG_TX_SOCKET_IF_COPIED, true, QX_LANE_SOCKET);
+	fake_copies = false;
+	sends_by(QX_CFG_TX_SOCKET_IF_COPIED, true, QX_LANE_XDP);
 }
 
 /* One call, several peers: each datagram takes its own lane, the order per peer is kept. */

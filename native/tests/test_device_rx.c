@@ -267,6 +267,22 @@ static void the_kernel_is_woken_when_it_asks(void)
 	finish(port, NULL);
 }
 
+/* With busy polling nobody else makes the driver look, so every look does. */
+static void busy_polling_asks_the_driver_at_every_look(void)
+{
+	struct qx_port *port = fresh_port();
+	struct frame f = datagram(v4(9, 1000), v4(1, 443), 10);
+
+	hand.nic.busy_poll = 1;
+	receive(port);
+	T_EQ(hand.wakes, HAND_QUEUES);
+	T_CHECK(hand_arrive(1, &f));
+	T_EQ(receive(port), 1);
+	T_EQ(hand.wakes, 2 * HAND_QUEUES);
+	done(port);
+	finish(port, NULL);
+}
+
 /* Returning a frame that is not lent must not put it into the ring twice. */
 static void a_frame_returned_twice_is_counted(void)
 {
@@ -303,6 +319,8 @@ static const struct t_case cases[] = {
 	{"a fill ring that looks full loses no frame",
 	 a_fill_ring_that_looks_full_loses_no_frame},
 	{"the kernel is woken when it asks", the_kernel_is_woken_when_it_asks},
+	{"busy polling asks the driver at every look",
+	 busy_polling_asks_the_driver_at_every_look},
 	{"a frame returned twice is counted", a_frame_returned_twice_is_counted},
 };
 

@@ -240,6 +240,7 @@ int qx_interface(const struct qx_datapath *dp, struct qx_interface_info *out)
 	if (!dp->dev)
 		return 0;
 	device_info(dp->dev, out);
+	out->tx = dp->port_sends;
 	return 1;
 }
 

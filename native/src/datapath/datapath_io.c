@@ -179,10 +179,7 @@ void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch)
 /* The lane is chosen anew for every reservation: neighbours come and go. */
 static int choose_lane(struct qx_datapath *dp, const struct qx_path *path)
 {
-	bool port_sends =
-		dp->port && !dp->port_down && !(dp->udp && dp->flags & QX_CFG_TX_SOCKET);
-
-	if (port_sends && port_can_reach(dp->port, path))
+	if (dp->port && dp->port_sends && !dp->port_down && port_can_reach(dp->port, path))
 		return QX_LANE_XDP;
 	return dp->udp ? QX_LANE_SOCKET : -ENETUNREACH;
 }

@@ -62,6 +62,10 @@ int datapath_open_port(struct qx_datapath *dp, char *why)
 		port_expect(dp->port, false);
 	if (err == 0)
 		port_set_acl(dp->port, dp->acl);
+	dp->port_sends =
+		!dp->udp ||
+		!(dp->flags & QX_CFG_TX_SOCKET ||
+		  (dp->flags & QX_CFG_TX_SOCKET_IF_COPIED && device_copies(dp->dev)));
 	return err;
 }
 

@@ -244,6 +244,14 @@ size_t device_memory(const struct qx_device *dev, uint8_t **base)
 	return dev->nic->umem.len_bytes;
 }
 
+bool device_copies(const struct qx_device *dev)
+{
+	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
+		if (dev->nic->queues[i].mode != QX_XDP_ZEROCOPY)
+			return true;
+	return false;
+}
+
 void device_info(const struct qx_device *dev, struct qx_interface_info *out)
 {
 	const struct qx_nic *nic = dev->nic;
@@ -315,9 +323,7 @@ int port_stats(struct qx_port *port, struct qx_stats *out)
 		add_fills(&dev->nic->queues[i], out->rings);
 	}
 	out->queue_cnt = dev->nic->queue_cnt;
-	out->zerocopy = 1;
-	for (uint32_t i = 0; i < dev->nic->queue_cnt; i++)
-		out->zerocopy &= dev->nic->queues[i].mode == QX_XDP_ZEROCOPY;
+	out->zerocopy = !device_copies(dev);
 	out->frame_cnt = dev->nic->umem.frame_cnt;
 	memcpy(out->frames, dev->nic->umem.census, sizeof(out->frames));
 	err = dev->nic->ops->stats(dev->nic, out);

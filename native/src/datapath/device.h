@@ -43,6 +43,8 @@ int device_queue_tx_fd(const struct qx_device *dev, uint32_t queue);
 /* device_event_fd is readable when something happened to the interface, or -1; to be
  * watched like the queues' descriptors (port_recv then notices a deleted interface). */
 int device_event_fd(const struct qx_device *dev);
+/* device_copies: is there a queue that is not in zero-copy mode? */
+bool device_copies(const struct qx_device *dev);
 void device_info(const struct qx_device *dev, struct qx_interface_info *out);
 size_t device_memory(const struct qx_device *dev, uint8_t **base);
 

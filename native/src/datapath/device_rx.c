@@ -314,6 +314,15 @@ static uint32_t poll_rings(struct qx_port *port, struct qx_batch *batch)
 	return POLL_MAX - left;
 }
 
+/* busy_poll lets the driver put into the rings what it has, in this thread: with busy polling
+ * it is not interrupted for that. */
+static void busy_poll(struct qx_device *dev)
+{
+	for (uint32_t i = 0; i < dev->nic->queue_cnt && !dev->gone; i++)
+		if (dev->nic->ops->wake(dev->nic, i) == -ENXIO)
+			device_gone(dev);
+}
+
 /* ---- The port's side ---- */
 
 /* All ports shall hear of it: the device only ends when its last one has left.  What comes from
@@ -363,6 +372,8 @@ int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns)
 	if (now_ns > dev->now_ns)
 		dev->now_ns = now_ns;
 	inbox_take(port, batch);
+	if (dev->nic->busy_poll)
+		busy_poll(dev);
 	polled = poll_rings(port, batch);
 	device_reap(dev);
 	ask_for_events(dev, polled == 0);
