@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .capture import Capture
-from .config import EngineKind, Io
+from .config import EngineKind, Io, XdpMode, XdpOptions
 from .endpoint import create_datagram_endpoint
 from .errors import (
     ConfigError,
@@ -40,6 +40,8 @@ __all__ = [
     "QuicxdpError",
     "RemoteProtocolError",
     "UnavailableError",
+    "XdpMode",
+    "XdpOptions",
     "connect",
     "create_datagram_endpoint",
     "serve",

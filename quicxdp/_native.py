@@ -31,6 +31,12 @@ NEVER_NS: Final = 2**64 - 1
 _WHY_BYTES: Final = 256
 
 QX_CFG_TX_SOCKET: Final = 32
+QX_CFG_HUGE_PAGES: Final = 128
+QX_CFG_TX_SOCKET_IF_COPIED: Final = 256
+
+# enum qx_xdp_mode and enum qx_pages, in order.
+XDP_MODE_NAMES: Final = ("auto", "copy", "zerocopy", "generic")
+PAGES_NAMES: Final = ("normal", "advised", "huge")
 
 LANE_SOCKET: Final = 0
 LANE_XDP: Final = 1
@@ -75,6 +81,7 @@ class Lib(Protocol):
     def qx_local(self, dp: CData, out: CData, /) -> None: ...
     def qx_memory(self, dp: CData, lane: int, base: CData, /) -> int: ...
     def qx_get_stats(self, dp: CData, out: CData, /) -> int: ...
+    def qx_interface(self, dp: CData, out: CData, /) -> int: ...
     def qx_tap_open(self, out: CData, cfg: CData, /) -> int: ...
     def qx_tap_close(self, tap: CData, /) -> None: ...
     def qx_tap_write(self, tap: CData, /) -> int: ...
@@ -167,23 +174,20 @@ def open_datapath(
     local: bytes,
     remote: bytes,
     interface: str,
-    flags: int,
-    rx_frame_cnt: int,
-    tx_frame_cnt: int,
-    socket_buffer_bytes: int,
     source_rules: bytes,
+    **numbers: int,
 ) -> CData:
     """Open a datapath over the bound socket *socket_fd*, which it owns from then on.
+
+    The other keys are those of struct qx_config.
 
     Raises:
         DatapathError: with the sentence that C gave; *socket_fd* is still the caller's.
     """
     native = lib()
-    cfg = _config(local, remote, rx_frame_cnt, tx_frame_cnt)
+    cfg = _config(local, remote, numbers)
     cfg.interface = interface.encode()
     cfg.socket_fd = socket_fd
-    cfg.flags = flags
-    cfg.socket_buffer_bytes = socket_buffer_bytes
     # Copied by qx_open; until then this variable keeps the array alive.
     rules = _ffi.from_buffer("struct qx_source_rule[]", source_rules)
     cfg.source_rules = rules
@@ -206,12 +210,10 @@ def rejoin(dp: CData) -> None:
     check(rc, "joining the interface", _ffi.string(why).decode(errors="replace"))
 
 
-def _config(local: bytes, remote: bytes, rx_frame_cnt: int, tx_frame_cnt: int) -> Any:  # noqa: ANN401
-    cfg = _ffi.new("struct qx_config *")
+def _config(local: bytes, remote: bytes, numbers: Mapping[str, int]) -> Any:  # noqa: ANN401
+    cfg = _ffi.new("struct qx_config *", dict(numbers))
     _ffi.memmove(_ffi.addressof(cfg, "local"), local, ADDR.size)
     _ffi.memmove(_ffi.addressof(cfg, "remote"), remote, ADDR.size)
-    cfg.rx_frame_cnt = rx_frame_cnt
-    cfg.tx_frame_cnt = tx_frame_cnt
     return cfg
 
 
@@ -239,7 +241,9 @@ def open_memory_datapath(
     tx_frame_cnt: int,
 ) -> CData:
     """Open a datapath over one end of a simulated link."""
-    cfg = _config(local, remote, rx_frame_cnt, tx_frame_cnt)
+    cfg = _config(
+        local, remote, {"rx_frame_cnt": rx_frame_cnt, "tx_frame_cnt": tx_frame_cnt}
+    )
     out = _ffi.new("struct qx_datapath **")
     why = _ffi.new(f"char[{_WHY_BYTES}]")
     rc = lib().qx_open_memory(out, link, end, cfg, why)
@@ -350,6 +354,22 @@ def read_stats(dp: CData) -> dict[str, Any]:
         else:
             values[name] = list(value)
     return values
+
+
+def read_interface(dp: CData) -> dict[str, Any] | None:
+    """Return struct qx_interface_info with names for its numbers; None: there is none."""
+    out = _ffi.new("struct qx_interface_info *")
+    if not check(lib().qx_interface(dp, out), "asking about the interface"):
+        return None
+    return {
+        "name": _ffi.string(out.name).decode(errors="replace"),
+        "modes": tuple(XDP_MODE_NAMES[mode] for mode in list(out.mode)[: out.queue_cnt]),
+        "pages": PAGES_NAMES[out.pages],
+        "busy_poll": bool(out.busy_poll),
+        "sends": bool(out.tx),
+        "frame_bytes": out.frame_bytes,
+        "note": _ffi.string(out.note).decode(errors="replace"),
+    }
 
 
 def open_tap(*, fd: int, file_max_bytes: int, secrets_bytes: int) -> CData:

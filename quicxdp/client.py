@@ -23,13 +23,14 @@ from .streams import use_backpressure
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.quic.connection import NetworkAddress, QuicTokenHandler
     from aioquic.tls import SessionTicketHandler
 
     from .capture import Capture
+    from .config import XdpOptions
     from .engine_turn import EngineTurn
 
 
@@ -73,7 +74,9 @@ async def connect(
     wait_connected: bool = True,
     local_port: int = 0,
     io: Io | str = Io.AUTO,
-    interface: str | None = None,
+    interface: str | Sequence[str] | None = None,
+    xdp: XdpOptions | None = None,
+    spin_us: int = 0,
     engine: EngineKind | str = ENGINE_DEFAULT,
     capture: Capture | None = None,
 ) -> AsyncGenerator[QuicConnectionProtocol, None]:
@@ -94,13 +97,15 @@ async def connect(
         wait_connected: wait for the handshake; without, 0-RTT data can be sent at once.
         local_port: the UDP port to bind; 0 lets the kernel choose.
         io: see `quicxdp.Io`.
-        interface: the network interface that XDP may attach to.
+        interface: the network interface, or interfaces, that XDP may attach to.
+        xdp: zero-copy, generic mode, huge pages, busy polling; see `quicxdp.XdpOptions`.
+        spin_us: how long to look again before sleeping; see `create_datagram_endpoint`.
         engine: see `quicxdp.EngineKind`.
         capture: where the packets are written down; see `quicxdp.Capture`.
 
     Raises:
         ConfigError: the options contradict each other.
-        DatapathError: io="xdp" is not possible; the message says why.
+        DatapathError: io="xdp" or "hybrid" is not possible; the message says why.
         UnavailableError: engine="native" or capture= is not possible; the message says
             why.
         ConnectionError: the handshake failed.
@@ -120,6 +125,8 @@ async def connect(
         sock=_dual_stack_socket(local_port),
         io=io,
         interface=interface,
+        xdp=xdp,
+        spin_us=spin_us,
         dont_fragment=True,
         capture=capture,
     )

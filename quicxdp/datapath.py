@@ -19,10 +19,10 @@ from weakref import WeakSet
 
 from . import _native, stats
 from .addresses import AddressBook, PeerAddress, pack_addr, unpack_addr
-from .config import DatapathConfig
+from .config import DatapathConfig, Sending
 from .errors import host_errno
 from .ownership import Owner
-from .stats import LaneCounts
+from .stats import InterfaceStats, LaneCounts
 
 if TYPE_CHECKING:
     from array import array
@@ -120,12 +120,15 @@ class Datapath:
                 socket_fd=fd,
                 local=pack_addr(family, sock.getsockname()),
                 remote=remote,
-                interface=config.interface,
-                flags=_native.QX_CFG_TX_SOCKET if config.tx_socket else 0,
+                interface=config.interfaces[0] if config.interfaces else "",
+                source_rules=config.sources.packed(),
+                flags=_flags(config),
                 rx_frame_cnt=config.rx_frame_cnt,
                 tx_frame_cnt=config.tx_frame_cnt,
                 socket_buffer_bytes=config.socket_buffer_bytes,
-                source_rules=config.sources.packed(),
+                xdp_mode=_native.XDP_MODE_NAMES.index(config.xdp.mode.value),
+                busy_poll_us=config.xdp.busy_poll_us,
+                busy_poll_budget=config.xdp.busy_poll_budget,
             )
         except BaseException:
             socket.close(fd)
@@ -303,9 +306,15 @@ class Datapath:
             drop_names=_native.drop_names(),
             frame_state_names=_native.frame_state_names(),
             ring_names=_native.ring_names(),
+            interfaces=self.interfaces(),
             backlog_dropped=backlog_dropped,
             lane_counts=lane_counts or LaneCounts(),
         )
+
+    def interfaces(self) -> dict[str, InterfaceStats]:
+        """Return what the interfaces turned out to be, by name; no system call."""
+        found = _native.read_interface(self._alive())
+        return {} if found is None else {found.pop("name"): InterfaceStats(**found)}
 
     def census(self) -> dict[str, int]:
         """Return how many frames are where; the values sum to `Stats.frame_cnt`."""
@@ -342,6 +351,15 @@ class Datapath:
 
 def _memories(dp: _native.CData) -> tuple[Any, ...]:
     return tuple(_native.memory(dp, lane) for lane in range(len(_native.LANE_NAMES)))
+
+
+def _flags(config: DatapathConfig) -> int:
+    flags = {
+        Sending.XDP: 0,
+        Sending.SOCKET: _native.QX_CFG_TX_SOCKET,
+        Sending.XDP_IF_ZEROCOPY: _native.QX_CFG_TX_SOCKET_IF_COPIED,
+    }[config.sending]
+    return flags | (_native.QX_CFG_HUGE_PAGES if config.xdp.huge_pages else 0)
 
 
 def _refuse_closed(*_: object) -> NoReturn:

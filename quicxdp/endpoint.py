@@ -11,10 +11,11 @@ import logging
 import socket
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import _native, lanes
-from .config import DatapathConfig, Io
+from .config import XDP_DEFAULT, DatapathConfig, Io
 from .datapath import Datapath
 from .errors import ConfigError, DatapathError, UnavailableError
 from .ownership import Owner
@@ -23,10 +24,11 @@ from .source_rules import SourceRules
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .addresses import Address
     from .capture import Capture
+    from .config import XdpOptions
     from .lanes import Lane
 
 # What the datapath sets so that nothing is fragmented: IP_MTU_DISCOVER and
@@ -44,13 +46,14 @@ async def create_datagram_endpoint(
     local_addr: tuple[str, int] | None = None,
     remote_addr: tuple[str, int] | None = None,
     *,
-    interface: str | None = None,
+    interface: str | Sequence[str] | None = None,
     io: Io | str = Io.AUTO,
     family: int = 0,
     reuse_port: bool | None = None,
     allow_broadcast: bool | None = None,
     sock: socket.socket | None = None,
     dont_fragment: bool = False,
+    xdp: XdpOptions | None = None,
     spin_us: int = 0,
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
@@ -63,8 +66,8 @@ async def create_datagram_endpoint(
             `datagrams_received(list)`, which takes whole batches of (data, addr).
         local_addr: where to bind.
         remote_addr: where to connect.
-        interface: the network interface that io="auto" may, and io="xdp" must, attach an
-            XDP program to.
+        interface: the network interface, or interfaces, that io="auto" may, and io="xdp"
+            and io="hybrid" must, attach an XDP program to.
         io: see `Io`.
         family: AF_INET or AF_INET6; needed without any address.
         reuse_port: set SO_REUSEPORT.
@@ -73,6 +76,7 @@ async def create_datagram_endpoint(
         dont_fragment: let no datagram be fragmented, here or on its way; those that are
             too long become an EMSGSIZE in `error_received`.  QUIC wants this (RFC 9000
             section 14).  The XDP lane never fragments.
+        xdp: zero-copy, generic mode, huge pages, busy polling; see `XdpOptions`.
         spin_us: let a thread of the endpoint's own wait for datagrams, and look again and
             again for so long before it sleeps.  Costs up to a core, saves a sleeping
             process the time of being woken; nothing with the lane "asyncio".
@@ -87,17 +91,17 @@ async def create_datagram_endpoint(
 
     Raises:
         ConfigError: the options contradict each other.
-        DatapathError: io="xdp" is not possible; the message says why.
-        UnavailableError: io="xdp", source rules or a capture, and the C extension is
-            missing.
+        DatapathError: io="xdp" or "hybrid" is not possible; the message says why.
+        UnavailableError: io="xdp" or "hybrid", source rules or a capture, and the C
+            extension is missing.
         OSError: binding or connecting failed.
     """
     loop = asyncio.get_running_loop()
     io = Io.parse(io)
     sources = SourceRules.parse(allow, deny)
-    lane = lanes.choose(io, interface, unavailable=_native.WHY)
-    if io is Io.XDP and lane.io is not Io.XDP:
-        raise UnavailableError(f'io="xdp" is not possible: {lane.reason}')
+    lane = lanes.choose(io, interface, unavailable=_native.WHY, xdp=xdp)
+    if io in {Io.XDP, Io.HYBRID} and lane.io is not io:
+        raise UnavailableError(f'io="{io.value}" is not possible: {lane.reason}')
     if lane.io is Io.ASYNCIO and (sources or capture is not None):
         raise UnavailableError(
             f"allow=, deny= and capture= are not possible, because C does them: "
@@ -133,7 +137,12 @@ async def create_datagram_endpoint(
             sock.bind(("", 0))
         with _fragmenting(sock, dont_fragment):
             datapath, lane = _open(
-                sock, io, lane, owner=owner, sources=sources, capture=capture
+                sock,
+                lane,
+                may_retreat=io is Io.AUTO,
+                config=DatapathConfig(xdp=xdp or XDP_DEFAULT, sources=sources),
+                owner=owner,
+                capture=capture,
             )
         try:
             protocol = protocol_factory()
@@ -144,6 +153,7 @@ async def create_datagram_endpoint(
         sock.close()
         raise
     _log(sock, lane)
+    _log_notes(datapath)
     waiter = loop.create_future()
     transport = DatagramTransport(
         loop,
@@ -167,24 +177,24 @@ async def create_datagram_endpoint(
 
 def _open(
     sock: socket.socket,
-    io: Io,
     lane: Lane,
     *,
+    may_retreat: bool,
+    config: DatapathConfig,
     owner: Owner,
-    sources: SourceRules,
     capture: Capture | None,
 ) -> tuple[Datapath, Lane]:
-    config = DatapathConfig(
-        interface=lane.interface, tx_socket=lane.tx_socket, sources=sources
-    )
-    try:
-        return Datapath.open(sock, config, owner=owner, capture=capture), lane
-    except DatapathError as error:
-        if io is not Io.AUTO or lane.io is not Io.XDP:
-            raise
-        lane = lanes.Lane(Io.SOCKET, f"AF_XDP was not possible: {error.strerror}")
-        config = DatapathConfig(sources=sources)
-        return Datapath.open(sock, config, owner=owner, capture=capture), lane
+    while True:
+        wanted = replace(config, interfaces=lane.interfaces, sending=lane.sending)
+        try:
+            datapath = Datapath.open(sock, wanted, owner=owner, capture=capture)
+        except DatapathError as error:
+            if not (may_retreat and lane.interfaces):
+                raise
+            # With fewer interfaces each time, at last with none.
+            lane = lanes.retreat(lane, error)
+        else:
+            return datapath, lanes.settle(lane, datapath.interfaces())
 
 
 @contextmanager
@@ -207,6 +217,19 @@ def _fragmenting(sock: socket.socket, dont_fragment: bool) -> Iterator[None]:  #
 
 def _log(sock: socket.socket, lane: Lane) -> None:
     logger.info("io=%s on %s: %s", lane.io.value, sock.getsockname()[:2], lane.reason)
+
+
+def _log_notes(datapath: Datapath) -> None:
+    for name, item in datapath.interfaces().items():
+        if item.note:
+            logger.warning("%s", item.note)
+        if "generic" in item.modes:
+            logger.warning(
+                "%s is in generic mode: every packet is made by the kernel first, and a "
+                "peer's segmented sends come through the socket; a socket alone is often "
+                "faster",
+                name,
+            )
 
 
 async def _plain(

@@ -17,9 +17,9 @@ class EndpointInfo:
     """How an endpoint's datagrams travel, and why so.
 
     Attributes:
-        io: the lane in use: `Io.SOCKET`, `Io.XDP` (with the socket as second lane) or
-            `Io.ASYNCIO`.
-        interface: the interface of the XDP lane, or "".
+        io: the lane in use: `Io.SOCKET`, `Io.XDP` (with the socket as second lane),
+            `Io.HYBRID` or `Io.ASYNCIO`.
+        interface: the interface of the XDP lane, or several with commas, or "".
         reason: why that lane, in words.
         stats: returns the counters of now.
         engine: who handles the packets of QUIC connections here, NATIVE or AIOQUIC; None

@@ -77,7 +77,7 @@ class Rejoin:
 
     @property
     def _interface(self) -> str:
-        return self._datapath.config.interface
+        return ",".join(self._datapath.config.interfaces)
 
     def lost(self) -> None:
         """The interface is gone."""

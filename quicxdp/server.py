@@ -31,7 +31,7 @@ from .transport import DatagramTransport
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.quic.configuration import QuicConfiguration
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aioquic.tls import SessionTicketFetcher, SessionTicketHandler
 
     from .capture import Capture
+    from .config import XdpOptions
     from .engine import Engine
     from .engine_turn import EngineTurn
 
@@ -279,7 +280,9 @@ async def serve(
     retry: bool = False,
     stream_handler: QuicStreamHandler | None = None,
     io: Io | str = Io.AUTO,
-    interface: str | None = None,
+    interface: str | Sequence[str] | None = None,
+    xdp: XdpOptions | None = None,
+    spin_us: int = 0,
     engine: EngineKind | str = ENGINE_DEFAULT,
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
@@ -298,7 +301,9 @@ async def serve(
         retry: validate client addresses with a Retry packet first.
         stream_handler: called with reader and writer of each stream that a client opens.
         io: see `quicxdp.Io`.
-        interface: the network interface that XDP may attach to.
+        interface: the network interface, or interfaces, that XDP may attach to.
+        xdp: zero-copy, generic mode, huge pages, busy polling; see `quicxdp.XdpOptions`.
+        spin_us: how long to look again before sleeping; see `create_datagram_endpoint`.
         engine: see `quicxdp.EngineKind`.
         allow: blocks of addresses that may send to the server; with any, no others may.
         deny: blocks that may not; the most specific block decides.
@@ -308,7 +313,7 @@ async def serve(
 
     Raises:
         ConfigError: the options contradict each other.
-        DatapathError: io="xdp" is not possible; the message says why.
+        DatapathError: io="xdp" or "hybrid" is not possible; the message says why.
         UnavailableError: engine="native", allow=, deny= or capture= is not possible;
             the message says why.
         OSError: binding failed.
@@ -327,6 +332,8 @@ async def serve(
         sock=sock,
         io=io,
         interface=interface,
+        xdp=xdp,
+        spin_us=spin_us,
         dont_fragment=True,
         allow=allow,
         deny=deny,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,33 @@ class LaneStats:
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceStats:
+    """What an interface's AF_XDP turned out to be.
+
+    Attributes:
+        modes: "copy", "zerocopy" or "generic", by RX queue, as the kernel says.
+        pages: of the buffers: "normal", "huge", or "advised" if the kernel was asked to
+            make huge ones.
+        busy_poll: whether receiving works the driver's queue off.
+        sends: whether it is sent over as well; else the kernel's socket sends.
+        frame_bytes: the length of a buffer.
+        note: what is less than was wanted, and the remedy; or "".
+    """
+
+    modes: tuple[str, ...] = ()
+    pages: str = "normal"
+    busy_poll: bool = False
+    sends: bool = True
+    frame_bytes: int = 0
+    note: str = ""
+
+    @property
+    def is_zerocopy(self) -> bool:
+        """Whether no queue copies."""
+        return bool(self.modes) and all(mode == "zerocopy" for mode in self.modes)
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """struct qx_stats, plus what Python counts.
 
@@ -34,6 +61,7 @@ class Stats:
     drops: Mapping[str, int]  # by reason; see enum qx_drop
     frames: Mapping[str, int]  # the census, by place; sums to frame_cnt
     rings: Mapping[str, int]  # how much stands in the rings, summed over queues
+    interfaces: Mapping[str, InterfaceStats] = field(default_factory=dict)
     errors_lost: int = 0  # errors that nobody took before newer ones came
     backlog_dropped: int = 0  # datagrams beyond SendLimits.backlog_bytes
     lanes_lost: int = 0  # times that an interface went and the socket went on alone
@@ -92,6 +120,7 @@ def from_native(
     drop_names: Sequence[str],
     frame_state_names: Sequence[str],
     ring_names: Sequence[str],
+    interfaces: Mapping[str, InterfaceStats],
     backlog_dropped: int,
     lane_counts: LaneCounts,
 ) -> Stats:
@@ -107,6 +136,7 @@ def from_native(
         drops=MappingProxyType(drops),
         frames=MappingProxyType(frames),
         rings=MappingProxyType(rings),
+        interfaces=MappingProxyType(dict(interfaces)),
         backlog_dropped=backlog_dropped,
         lanes_lost=lane_counts.lost,
         lanes_back=lane_counts.back,

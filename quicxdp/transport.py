@@ -102,7 +102,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             "peername": self._peername,
             "quicxdp": EndpointInfo(
                 io=io,
-                interface=datapath.config.interface,
+                interface=",".join(datapath.config.interfaces),
                 reason=reason,
                 stats=self._stats,
             ),
@@ -245,9 +245,11 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._finish(exc)
 
     def _lane_changed(self, is_xdp: bool, reason: str) -> None:  # noqa: FBT001
-        self._extra["quicxdp"] = replace(
-            self._extra["quicxdp"], io=Io.XDP if is_xdp else Io.SOCKET, reason=reason
-        )
+        io = Io.SOCKET
+        if is_xdp:
+            sends = any(item.sends for item in self._live().interfaces().values())
+            io = Io.XDP if sends else Io.HYBRID
+        self._extra["quicxdp"] = replace(self._extra["quicxdp"], io=io, reason=reason)
 
     def peer_failed(self, code: int, peer: Address | None) -> None:
         """Pass on what the kernel said about one datagram."""

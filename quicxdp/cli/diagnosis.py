@@ -15,7 +15,7 @@ from quicxdp import device as devices
 from quicxdp import lanes
 from quicxdp.config import Io
 from quicxdp.device import Device, DeviceKind
-from quicxdp.lanes import Lane
+from quicxdp.lanes import Lane, Situation
 
 from . import ethtool, host_facts, measure, netlink_links, remedies
 from .exits import CommandError
@@ -36,9 +36,6 @@ _FIREWALL = (
     "Packets that AF_XDP takes pass no firewall: nftables, iptables, conntrack and "
     "rp_filter do not see them.  Everything else on the interface still does."
 )
-_NO_ZERO_COPY = (
-    "the driver offers zero-copy; this version binds in copy mode all the same"
-)
 _VIRTIO = (
     "the virtual machine's host has offloads on that native XDP needs off, and offers "
     "no way to turn them off"
@@ -51,6 +48,19 @@ class NativeXdp(Enum):
     NO = "no"
     PERHAPS = "perhaps"
     UNKNOWN = "unknown"
+
+
+# What the lane that is told depends on.
+_NOTES = {
+    NativeXdp.PERHAPS: (
+        "the driver offers zero-copy, which only binding proves; if it refuses, packets "
+        "are copied and the lane is hybrid: AF_XDP receives, UDP_SEGMENT sends"
+    ),
+    NativeXdp.UNKNOWN: (
+        "this kernel (before 6.3) does not tell what the driver can do; if binding shows "
+        "zero-copy, AF_XDP sends as well"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +121,7 @@ class Interface:
             "choice": {
                 "io": self.choice.io.value,
                 "reason": self.choice.reason,
-                "tx": "xdp"
-                if self.choice.io is Io.XDP and not self.choice.tx_socket
-                else "asyncio"
-                if self.choice.io is Io.ASYNCIO
-                else "socket",
+                "tx": "socket" if self.choice.io is Io.HYBRID else self.choice.io.value,
             },
         }
 
@@ -267,25 +273,10 @@ def judge(
     offloads: dict[str, bool] | None = None,
 ) -> Interface:
     """Say what io="auto" would do with one interface."""
-    native, blockers = _native(link, device, virtio_forbids=virtio_forbids)
-    if link.xdp_mode is not None:
-        blockers.append(
-            "another XDP program is attached; it is never replaced (`ip link show` "
-            "names it)"
-        )
-    if host.missing:
-        names = ", ".join(c.name for c in host.missing)
-        blockers.append(f"this process lacks {names}")
-    lockable = host.lockable_bytes
-    if lockable is not None and lockable < _FRAMES_BYTES_MIN:
-        blockers.append(f"only {lockable} bytes may be locked; frames need 1 MiB")
-    mtu_bytes_max = remedies.MTU_BYTES_MAX
-    if link.mtu_bytes > mtu_bytes_max and device.kind is not DeviceKind.LOOPBACK:
-        blockers.append(f"an MTU above {mtu_bytes_max} is more than native XDP takes")
-    wish = _wish(device, unavailable)
-    choice = wish
-    if wish.io is Io.XDP and blockers:
-        choice = Lane(Io.SOCKET, f"AF_XDP would not be possible: {blockers[0]}")
+    native, troubles = _native(link, device, virtio_forbids=virtio_forbids)
+    troubles += _troubles(link, device, host)
+    zero_copy = _zero_copy(link, native)
+    situation, detail = _situation(device, zero_copy, troubles, unavailable=unavailable)
     queue_cnt = rx_queue_cnt or link.rx_queue_cnt
     is_possible = native is not NativeXdp.NO
     return Interface(
@@ -294,7 +285,7 @@ def judge(
         driver=device.driver,
         rx_queue_cnt=queue_cnt,
         native_xdp=native,
-        zero_copy=_zero_copy(link, native),
+        zero_copy=zero_copy,
         offloads=offloads,
         attach_costs=tuple(
             remedies.attach_costs(device, offloads) if is_possible else ()
@@ -308,34 +299,70 @@ def judge(
                 virtio_forbids=virtio_forbids and device.driver == "virtio_net",
             )
         ),
-        blockers=tuple(blockers),
-        notes=tuple(_notes(link)),
-        choice=choice,
+        blockers=tuple(text for _, text in troubles),
+        notes=(_NOTES[zero_copy],) if zero_copy in _NOTES else (),
+        choice=lanes.predicted(device.name, situation, detail),
     )
 
 
-def _wish(device: Device, unavailable: str) -> Lane:
-    """What the rule table would try first."""
+def _situation(
+    device: Device,
+    zero_copy: NativeXdp,
+    troubles: list[tuple[Situation, str]],
+    *,
+    unavailable: str,
+) -> tuple[Situation, str]:
+    """Find the rule that applies, with what it has to say besides."""
     if unavailable:
-        return Lane(Io.ASYNCIO, unavailable)
-    rule = lanes.RULES[device.kind]
-    reason = f"{device.name} {rule.reason}"
-    if rule.xdp:
-        return Lane(Io.XDP, reason, device.name, rule.tx_socket)
-    return Lane(Io.SOCKET, reason)
+        return Situation.NO_EXTENSION, unavailable
+    if device.kind is not DeviceKind.NIC:
+        return (
+            Situation.LOOPBACK
+            if device.kind is DeviceKind.LOOPBACK
+            else Situation.SOFTWARE
+        ), ""
+    if troubles:
+        return troubles[0]
+    return (
+        Situation.NIC_ZEROCOPY if zero_copy is NativeXdp.PERHAPS else Situation.NIC_COPY
+    ), ""
+
+
+def _troubles(link: Link, device: Device, host: Host) -> list[tuple[Situation, str]]:
+    """Say what stands in the way besides the driver, and which rule that leads to."""
+    found = []
+    if link.xdp_mode is not None:
+        text = (
+            "another XDP program is attached; it is never replaced (`ip link show` "
+            "names it)"
+        )
+        found.append((Situation.ATTACHED, text))
+    if host.missing:
+        names = ", ".join(c.name for c in host.missing)
+        found.append((Situation.NO_RIGHTS, f"this process lacks {names}"))
+    lockable = host.lockable_bytes
+    if lockable is not None and lockable < _FRAMES_BYTES_MIN:
+        text = f"only {lockable} bytes may be locked; frames need 1 MiB"
+        found.append((Situation.TROUBLE, text))
+    mtu_bytes_max = remedies.MTU_BYTES_MAX
+    if link.mtu_bytes > mtu_bytes_max and device.kind is not DeviceKind.LOOPBACK:
+        text = f"an MTU above {mtu_bytes_max} is more than native XDP takes"
+        found.append((Situation.TROUBLE, text))
+    return found
 
 
 def _native(
     link: Link, device: Device, *, virtio_forbids: bool
-) -> tuple[NativeXdp, list[str]]:
+) -> tuple[NativeXdp, list[tuple[Situation, str]]]:
     if device.kind is DeviceKind.LOOPBACK:
-        return NativeXdp.NO, ["loopback has no native XDP"]
+        return NativeXdp.NO, [(Situation.LOOPBACK, "loopback has no native XDP")]
     if link.xdp_features is None:
         return NativeXdp.UNKNOWN, []
     if not link.xdp_features & XdpFeatures.REDIRECT:
-        return NativeXdp.NO, [f"the driver {device.driver or 'here'} has no native XDP"]
+        text = f"the driver {device.driver or 'here'} has no native XDP"
+        return NativeXdp.NO, [(Situation.NO_DRIVER, text)]
     if device.driver == "virtio_net" and virtio_forbids:
-        return NativeXdp.NO, [_VIRTIO]
+        return NativeXdp.NO, [(Situation.NO_DRIVER, _VIRTIO)]
     return NativeXdp.PERHAPS, []
 
 
@@ -345,14 +372,6 @@ def _zero_copy(link: Link, native: NativeXdp) -> NativeXdp:
         return native
     offered = link.xdp_features & XdpFeatures.XSK_ZEROCOPY
     return NativeXdp.PERHAPS if offered else NativeXdp.NO
-
-
-def _notes(link: Link) -> list[str]:
-    notes = []
-    features = link.xdp_features
-    if features is not None and features & XdpFeatures.XSK_ZEROCOPY:
-        notes.append(_NO_ZERO_COPY)
-    return notes
 
 
 def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> list[str]:
@@ -373,7 +392,7 @@ def _advice(host: Host, unavailable: str, interfaces: tuple[Interface, ...]) -> 
             "Without CAP_IPC_LOCK the limit on locked memory makes AF_XDP's buffers "
             "smaller."
         )
-    if any(item.choice.io is Io.XDP for item in interfaces):
+    if any(item.choice.io in {Io.XDP, Io.HYBRID} for item in interfaces):
         advice.append("Name the interface to use AF_XDP: quicxdp serve --interface NAME.")
     return advice
 

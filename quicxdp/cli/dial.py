@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import quicxdp
-from quicxdp.config import ENGINE_DEFAULT
+from quicxdp.config import ENGINE_DEFAULT, XDP_DEFAULT
 from quicxdp.errors import QuicxdpError
 
 from .exits import CommandError, FetchExit, sentence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
 
     from quicxdp.capture import Capture
-    from quicxdp.config import EngineKind, Io
+    from quicxdp.config import EngineKind, Io, XdpOptions
 
 # RFC 8305 section 8: "Connection Attempt Delay", 250 ms recommended.
 _ATTEMPT_DELAY_S = 0.25
@@ -39,11 +39,13 @@ class DialOptions:
     """How to connect."""
 
     io: Io
-    interface: str | None
+    interface: list[str] | None
     family: socket.AddressFamily
     timeout_s: float
     engine: EngineKind = ENGINE_DEFAULT
     capture: Capture | None = None
+    xdp: XdpOptions = XDP_DEFAULT
+    spin_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,8 @@ class _Race:
             create_protocol=H3ClientProtocol,
             io=self._options.io,
             interface=self._options.interface,
+            xdp=self._options.xdp,
+            spin_us=self._options.spin_us,
             engine=self._options.engine,
             capture=self._options.capture,
             wait_connected=False,

@@ -17,7 +17,7 @@ from . import capture_file, fetch_options, logs, timing, transfer, url
 from .dial import DialOptions
 from .exits import CommandError, FetchExit, sentence
 from .h3_client import WINDOW_BYTES
-from .options import new_event_loop
+from .options import new_event_loop, xdp_options
 from .private_file import open_secrets_log
 from .request_options import outgoing
 from .signals import first_signal
@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
             dial_options=DialOptions(
                 io=options.io,
                 interface=options.interface,
+                xdp=xdp_options(options),
+                spin_us=options.spin,
                 engine=options.engine,
                 family=options.family,
                 timeout_s=options.connect_timeout,

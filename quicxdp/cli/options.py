@@ -6,7 +6,14 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from quicxdp.config import ENGINE_DEFAULT, EngineKind, Io
+from quicxdp.config import (
+    ENGINE_DEFAULT,
+    SPIN_US_MAX,
+    EngineKind,
+    Io,
+    XdpMode,
+    XdpOptions,
+)
 
 from .exits import StartError
 
@@ -21,21 +28,74 @@ _MEBIBYTES_MAX = 1 << 20
 
 
 def add_io_options(parser: argparse.ArgumentParser) -> None:
-    """Add --io and --interface."""
+    """Add --io, --interface and what goes with them; `xdp_options` reads the rest."""
     parser.add_argument(
         "--io",
         type=Io,
         choices=list(Io),
         default=Io.AUTO,
         metavar="LANE",
-        help="how datagrams travel: auto, socket (batched), xdp (needs --interface) or "
-        "asyncio (default: auto; `quicxdp doctor` explains the choice)",
+        help="how datagrams travel: auto, socket (batched), xdp (needs --interface), "
+        "hybrid (xdp receives, socket sends) or asyncio (default: auto; `quicxdp doctor` "
+        "explains the choice)",
     )
     parser.add_argument(
         "--interface",
+        action="append",
         metavar="NAME",
-        help="network interface that AF_XDP may attach to; attaching can reset its link",
+        help="network interface that AF_XDP may attach to; attaching can reset its link; "
+        "repeatable",
     )
+    group = parser.add_argument_group("AF_XDP in detail")
+    group.add_argument(
+        "--xdp-mode",
+        type=XdpMode,
+        choices=list(XdpMode),
+        default=XdpMode.AUTO,
+        metavar="MODE",
+        help="zerocopy or copy (or an error), generic (without the driver, slow; only "
+        "with --io xdp or hybrid), auto: zerocopy where it is offered, else copy "
+        "(default: auto)",
+    )
+    group.add_argument(
+        "--huge-pages",
+        action="store_true",
+        help="put the packet buffers into huge pages (vm.nr_hugepages) if there are any",
+    )
+    group.add_argument(
+        "--busy-poll",
+        type=microseconds,
+        default=0,
+        metavar="US",
+        help="work the driver's queue off when receiving instead of being interrupted "
+        "(SO_BUSY_POLL); docs/deployment.md names what to set on the interface",
+    )
+    group.add_argument(
+        "--spin",
+        type=microseconds,
+        default=0,
+        metavar="US",
+        help="look for datagrams for so long before sleeping, as long as that pays; 20 "
+        "to 50 shortens round trips and costs CPU (any lane in C; default: 0)",
+    )
+
+
+def xdp_options(options: argparse.Namespace) -> XdpOptions:
+    """Return what the options in detail ask for."""
+    return XdpOptions(
+        mode=options.xdp_mode,
+        huge_pages=options.huge_pages,
+        busy_poll_us=options.busy_poll,
+    )
+
+
+def microseconds(text: str) -> int:
+    """Read a short time for argparse."""
+    if not text.isascii() or not text.isdigit() or int(text) > SPIN_US_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no such time; give 0 to {SPIN_US_MAX} microseconds"
+        )
+    return int(text)
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,7 @@ from .options import (
     new_event_loop,
     port_number,
     seconds,
+    xdp_options,
 )
 from .private_file import open_secrets_log
 from .responder import Responder
@@ -296,6 +297,8 @@ class _Server:
                 create_protocol=functools.partial(H3ServerProtocol, state=self.state),
                 io=self.options.io,
                 interface=self.options.interface,
+                xdp=xdp_options(self.options),
+                spin_us=self.options.spin,
                 engine=self.options.engine,
                 allow=self.options.allow,
                 deny=self.options.deny,

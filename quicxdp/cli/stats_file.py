@@ -41,7 +41,7 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 
 
 def _device_part(stats: Stats) -> dict[str, Any]:
-    own = {"lanes", "drops", *_OWN_SUMS}
+    own = {"lanes", "drops", "interfaces", *_OWN_SUMS}
     names = [field.name for field in dataclasses.fields(stats) if field.name not in own]
     part = {name: getattr(stats, name) for name in names}
     return {**part, "frames": dict(stats.frames), "rings": dict(stats.rings)}
@@ -53,12 +53,15 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
     drops: dict[str, int] = {}
     sums = dict.fromkeys(_OWN_SUMS, 0)
     device: dict[str, Any] = {}
+    interfaces: dict[str, Any] = {}
     for _, info in listeners:
         stats = info.stats()
         for name, lane in stats.lanes.items():
             _add(lanes.setdefault(name, {}), dataclasses.asdict(lane))
         _add(drops, dict(stats.drops))
         _add(sums, {name: getattr(stats, name) for name in _OWN_SUMS})
+        for name, interface in stats.interfaces.items():
+            interfaces[name] = dataclasses.asdict(interface)
         if not device or stats.queue_cnt:
             device = _device_part(stats)
     return {
@@ -75,6 +78,7 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
         ],
         "lanes": lanes,
         "drops": drops,
+        "interfaces": interfaces,
         **sums,
         **device,
     }

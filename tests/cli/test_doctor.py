@@ -19,6 +19,7 @@ from quicxdp.cli.host_facts import Capability, Host
 from quicxdp.cli.netlink_links import Link, XdpFeatures, XdpMode
 from quicxdp.config import Io
 from quicxdp.device import Device, DeviceKind
+from quicxdp.lanes import RULES, Situation
 
 SCHEMA = Path(__file__).parent.parent.parent / "docs" / "doctor.schema.json"
 
@@ -201,7 +202,21 @@ def test_an_old_kernel_does_not_tell_and_we_do_not_guess() -> None:
     found = verdict(replace(NIC, xdp_features=None))
 
     assert found.native_xdp is NativeXdp.UNKNOWN
-    assert found.choice.io is Io.XDP
+    assert found.choice.io is Io.HYBRID
+    assert "if binding shows zero-copy" in found.notes[0]
+
+
+def test_a_card_without_zero_copy_sends_by_the_socket() -> None:
+    """As the rule table of io="auto" says; with it, AF_XDP sends too."""
+    features = XdpFeatures.BASIC | XdpFeatures.REDIRECT
+    copying = verdict(replace(NIC, xdp_features=features))
+
+    assert copying.choice.io is Io.HYBRID
+    assert copying.choice.reason == "eth1 " + RULES[Situation.NIC_COPY].reason
+    assert copying.as_json()["choice"]["tx"] == "socket"
+    assert copying.notes == ()
+    assert verdict().choice.reason == "eth1 " + RULES[Situation.NIC_ZEROCOPY].reason
+    assert verdict().as_json()["choice"]["tx"] == "xdp"
 
 
 def test_capabilities_are_read_from_proc() -> None:

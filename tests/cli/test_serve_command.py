@@ -9,14 +9,14 @@ import signal
 import socket
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from quicxdp.cli import certificate, stats_file
 from quicxdp.config import Io
 from quicxdp.info import EndpointInfo
-from quicxdp.stats import LaneStats, Stats
+from quicxdp.stats import InterfaceStats, LaneStats, Stats
 from tests.cli.processes import QUICXDP, Running, begin_endless, options, running
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ def test_counters_of_several_listeners_add_up() -> None:
     )
 
     def listener(cnt: int) -> tuple[list[object], EndpointInfo]:
+        counts: dict[str, Any] = dict.fromkeys(own, cnt)
         stats = Stats(
             lanes={"xdp": LaneStats(rx_packets=cnt)},
             drops={"denied": cnt},
@@ -256,7 +257,8 @@ def test_counters_of_several_listeners_add_up() -> None:
             rings={},
             frame_cnt=9,
             queue_cnt=1,
-            **dict.fromkeys(own, cnt),
+            interfaces={"eth1": InterfaceStats(modes=("zerocopy",))},
+            **counts,
         )
         info = EndpointInfo(Io.XDP, "eth1", reason="", stats=lambda: stats)
         return ["192.0.2.1", cnt], info
@@ -268,6 +270,7 @@ def test_counters_of_several_listeners_add_up() -> None:
     # Of the interface, which they share.
     assert told["frames"] == {"free": 9}
     assert told["frame_cnt"] == 9
+    assert told["interfaces"]["eth1"]["modes"] == ("zerocopy",)
 
 
 def test_a_link_in_the_way_of_the_counters_is_not_followed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def test_io_is_given_by_name_or_as_the_enum(io: Io) -> None:
 
 def test_an_unknown_io_is_refused_with_the_names_that_exist() -> None:
     """A typo must not silently mean "auto"."""
-    with pytest.raises(ConfigError, match="auto, socket, xdp, asyncio"):
+    with pytest.raises(ConfigError, match="auto, socket, xdp, hybrid, asyncio"):
         Io.parse("xpd")
 
 
@@ -23,7 +23,7 @@ def test_an_unknown_io_is_refused_with_the_names_that_exist() -> None:
 def test_an_interface_name_that_linux_would_cut_is_refused(name: str) -> None:
     """XDP must never attach to another interface than the one that was named."""
     with pytest.raises(ConfigError, match="15 bytes"):
-        DatapathConfig(interface=name)
+        DatapathConfig(interfaces=(name,))
 
 
 @pytest.mark.parametrize("count", [3, -1, 2047])

@@ -213,7 +213,7 @@ def lo_looks_like_a_nic(monkeypatch: pytest.MonkeyPatch) -> None:
         return Device(interface, DeviceKind.NIC, "")
 
     def refuse(sock: socket.socket, config: Any = None, **kwargs: Any) -> Datapath:  # noqa: ANN401
-        if config is not None and config.interface:
+        if config is not None and config.interfaces:
             raise DatapathError(errno.EBUSY, "lo: another XDP program is attached")
         return opened(sock, config, **kwargs)
 

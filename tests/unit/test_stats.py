@@ -11,7 +11,7 @@ from quicxdp import _native
 from quicxdp.capture import CaptureStats
 from quicxdp.config import DatapathConfig
 from quicxdp.datapath import Datapath
-from quicxdp.stats import LaneStats, Stats
+from quicxdp.stats import InterfaceStats, LaneStats, Stats
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "statistics.md"
 SENT_CNT = 400
@@ -44,7 +44,7 @@ def test_every_counter_is_explained() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     names = [
         field.name
-        for kind in (Stats, LaneStats, CaptureStats)
+        for kind in (Stats, LaneStats, InterfaceStats, CaptureStats)
         for field in dataclasses.fields(kind)
     ]
     names += [name for name in _native.drop_names() if name != "none"]
