@@ -334,6 +334,48 @@ static void failures_leave_libcryptos_error_queue_alone(void)
 	}
 }
 
+/* Whichever of the two a version of libcrypto has us use, the other one is its twin. */
+static void providers_and_methods_make_the_same_packets(void)
+{
+	enum {
+		HEADER_BYTES = 11,
+		PAYLOAD_MAX_BYTES = 300
+	};
+	static const uint8_t key[PROTECT_KEY_MAX_BYTES] = {9, 8, 7};
+
+	FOR_EACH_SUITE(s)
+	{
+		const struct suite *suite = suite_find(suites[s]);
+		struct aead used[2] = {0}, provider[2] = {0};
+
+		for (int i = 0; i < 2; i++) {
+			T_EQ(aead_open(&used[i], suite, key, i == 0), 0);
+			T_EQ(cipher_open(&provider[i].ctx, suite->aead, key, i == 0), 0);
+		}
+		for (uint32_t len = 0; len <= PAYLOAD_MAX_BYTES; len++) {
+			const uint8_t nonce[PROTECT_IV_BYTES] = {(uint8_t)len, 1};
+			uint8_t a[ROOM] = {0x40, 2}, b[ROOM] = {0x40, 2};
+			const uint32_t size = HEADER_BYTES + len + PROTECT_TAG_BYTES;
+
+			T_CHECK(aead_seal(&used[0], nonce, a, HEADER_BYTES, len));
+			T_CHECK(aead_seal(&provider[0], nonce, b, HEADER_BYTES, len));
+			T_CHECK(memcmp(a, b, size) == 0);
+			T_CHECK(aead_unseal(&provider[1], nonce, a, HEADER_BYTES, len));
+			b[size - 1] ^= 1;
+			T_CHECK(!aead_unseal(&used[1], nonce, b, HEADER_BYTES, len));
+			/* Which has put the payload where it was sealed. */
+			T_CHECK(aead_seal(&provider[0], nonce, a, HEADER_BYTES, len));
+			T_CHECK(aead_unseal(&used[1], nonce, a, HEADER_BYTES, len));
+			for (uint32_t i = 0; i < len; i++)
+				T_EQ(a[HEADER_BYTES + i], 0);
+		}
+		for (int i = 0; i < 2; i++) {
+			aead_close(&used[i]);
+			aead_close(&provider[i]);
+		}
+	}
+}
+
 /* Every allocation of opening a half fails once. */
 static void memory_running_out_while_opening_leaves_nothing(void)
 {
@@ -371,6 +413,8 @@ static const struct t_case cases[] = {
 	 unknown_suites_versions_and_lengths_are_refused},
 	{"no number is sealed twice", no_number_is_sealed_twice},
 	{"what cannot be sampled is not sealed", what_cannot_be_sampled_is_not_sealed},
+	{"providers and methods make the same packets",
+	 providers_and_methods_make_the_same_packets},
 	{"packets cost no allocation", packets_cost_no_allocation},
 	{"failures leave libcrypto's error queue alone",
 	 failures_leave_libcryptos_error_queue_alone},

@@ -1,10 +1,9 @@
 /* protect_keys.c: from traffic secrets to cipher contexts (RFC 9001 section 5.1, RFC 9369
  * section 3.3.1).
  *
- * Some facts about libcrypto 3: a cipher context keeps the provider's state with the
- * expanded key; setting only an IV afterwards allocates nothing.  Failures leave entries in
- * the thread's error queue, which belongs to whoever else uses libcrypto in this process
- * (Python's ssl), so the entry points take back what they caused. */
+ * Failures of libcrypto leave entries in the thread's error queue, which belongs to whoever
+ * else uses it in this process (Python's ssl), so the entry points take back what they
+ * caused. */
 #include "protect_keys.h"
 
 #include <assert.h>
@@ -46,6 +45,7 @@ static const char *const labels_v2[LABEL_CNT] = {
 /* Limits: RFC 9001 section 6.6.  ChaCha20-Poly1305 outlasts the packet numbers. */
 static const struct suite suites[] = {
 	{
+		.index = SUITE_AES_128_GCM,
 		.number = QX_AES_128_GCM_SHA256,
 		.key_bytes = 16,
 		.secret_bytes = 32,
@@ -57,6 +57,7 @@ static const struct suite suites[] = {
 		.open_limit = UINT64_C(1) << 52,
 	},
 	{
+		.index = SUITE_AES_256_GCM,
 		.number = QX_AES_256_GCM_SHA384,
 		.key_bytes = 32,
 		.secret_bytes = 48,
@@ -68,6 +69,7 @@ static const struct suite suites[] = {
 		.open_limit = UINT64_C(1) << 52,
 	},
 	{
+		.index = SUITE_CHACHA20_POLY1305,
 		.number = QX_CHACHA20_POLY1305_SHA256,
 		.key_bytes = 32,
 		.secret_bytes = 32,
@@ -80,6 +82,7 @@ static const struct suite suites[] = {
 	},
 #ifdef QX_FUZZING
 	{
+		.index = SUITE_NULL,
 		.number = QX_NULL_CIPHER,
 		.secret_bytes = 32,
 		.hp_kind = HP_NONE,
@@ -143,28 +146,6 @@ static int expand_label(const struct protect_half *h, enum label which, uint8_t 
 	return err;
 }
 
-static int cipher_open(EVP_CIPHER_CTX **out, const char *name, const uint8_t *key,
-		       bool encrypting)
-{
-	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, name, NULL);
-	EVP_CIPHER_CTX *ctx;
-	int err = -EIO;
-
-	if (!cipher)
-		return -EIO;
-	ctx = EVP_CIPHER_CTX_new();
-	if (!ctx)
-		err = -ENOMEM;
-	else if (EVP_CipherInit_ex2(ctx, cipher, key, NULL, encrypting, NULL) == 1)
-		err = 0;
-	EVP_CIPHER_free(cipher);
-	if (err == 0)
-		*out = ctx;
-	else
-		EVP_CIPHER_CTX_free(ctx);
-	return err;
-}
-
 int hp_open(struct protect_half *h)
 {
 	uint8_t key[PROTECT_KEY_MAX_BYTES];
@@ -191,7 +172,7 @@ int generation_open(struct generation *g, const struct protect_half *h)
 	if (err == 0 && h->suite->aead) {
 		err = expand_label(h, LABEL_KEY, key, h->suite->key_bytes);
 		if (err == 0)
-			err = cipher_open(&made.aead, h->suite->aead, key, h->sending);
+			err = aead_open(&made.aead, h->suite, key, h->sending);
 		OPENSSL_cleanse(key, sizeof(key));
 	}
 	if (err == 0)
@@ -221,6 +202,6 @@ int generation_advance(struct generation *g, struct protect_half *h)
 
 void generation_close(struct generation *g)
 {
-	EVP_CIPHER_CTX_free(g->aead); /* which clears the key */
+	aead_close(&g->aead);
 	OPENSSL_cleanse(g, sizeof(*g));
 }

@@ -3,12 +3,10 @@
 #ifndef QX_PROTECT_KEYS_H
 #define QX_PROTECT_KEYS_H
 
-#include <openssl/evp.h>
-
 #include "protect.h"
+#include "protect_aead.h"
 
 enum {
-	PROTECT_IV_BYTES = 12,
 	PROTECT_KEY_MAX_BYTES = 32
 };
 
@@ -20,7 +18,16 @@ enum hp_kind {
 	HP_CHACHA20
 };
 
+enum suite_index {
+	SUITE_AES_128_GCM,
+	SUITE_AES_256_GCM,
+	SUITE_CHACHA20_POLY1305,
+	SUITE_NULL, /* fuzzing only */
+	SUITE_CNT
+};
+
 struct suite {
+	enum suite_index index;
 	uint32_t number; /* enum qx_cipher_suite */
 	uint32_t key_bytes;
 	uint32_t secret_bytes; /* output of the hash */
@@ -36,7 +43,7 @@ struct suite {
 struct generation {
 	bool ready;
 	uint8_t iv[PROTECT_IV_BYTES];
-	EVP_CIPHER_CTX *aead; /* holds the key; NULL with the null cipher */
+	struct aead aead;
 };
 
 struct protect_half {
