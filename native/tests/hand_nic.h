@@ -39,7 +39,7 @@ struct hand {
 	/* What the operations answer, and how often they were called. */
 	int kick_answer;
 	uint32_t kick_moves; /* descriptors that a kick sends and completes */
-	int events_answer, attach_answer, admit_answer;
+	int events_answer, attach_answer, admit_answer, addrs_answer;
 	uint32_t admit_fails_at; /* the nth call */
 	bool no_way;
 	uint32_t way_mtu_bytes; /* 0: the interface's */
@@ -219,6 +219,11 @@ static const struct qx_nic_ops hand_ops = {
 	.close = hand_close,
 };
 
+static int hand_addrs_now(struct qx_nic *nic, struct qx_addr *out, uint32_t max)
+{
+	return hand.addrs_answer < 0 ? hand.addrs_answer : hand_local_addrs(nic, out, max);
+}
+
 /* hand_mirrors gives the NIC a mirror of the kernel's tables. */
 static inline void hand_mirrors(void)
 {
@@ -226,6 +231,7 @@ static inline void hand_mirrors(void)
 
 	ops = *hand.nic.ops;
 	ops.way = hand_way;
+	ops.addrs_now = hand_addrs_now;
 	hand.nic.ops = &ops;
 }
 

@@ -323,6 +323,59 @@ static void a_forked_child_keeps_its_hands_off(void)
 	T_EQ(hand.memory[0][0].producer, producer);
 }
 
+/* One datagram to an address; how many came. */
+static int heard_at(struct qx_port *port, uint8_t host)
+{
+	struct frame f = datagram(v4(9, 1000), v4(host, 443), 10);
+	int n;
+
+	T_CHECK(hand_arrive(0, &f));
+	n = receive(port);
+	done(port);
+	return n;
+}
+
+/* A server on 0.0.0.0 serves an address that is added later, as with any socket; one that is
+ * taken away is nobody's, and what somebody else has is not taken over. */
+static void addresses_that_come_and_go_are_followed(void)
+{
+	struct qx_addr any = {.family = QX_IPV4, .port = 443}, own = v4(4, 443);
+	struct qx_port *all, *one;
+	uint64_t now_ns = SECOND_NS;
+
+	fresh();
+	hand_mirrors();
+	all = open_port(&any, &nobody);
+	one = open_port(&own, &nobody);
+	T_EQ(hand.admits, 3); /* 10.0.0.1, .2; .4 */
+	hand.addrs[0] = v4(3, 0);
+	hand.addrs[1] = v4(4, 0);
+	hand.nic.addrs_changed++;
+	hand.addrs_answer = -EAGAIN;
+	recv_at(all, now_ns += SECOND_NS);
+	T_EQ(hand.admits, 3);
+	hand.addrs_answer = 0;
+	hand.admit_answer = -ENOSPC;
+	hand.admit_fails_at = 4;
+	recv_at(all, now_ns += SECOND_NS);
+	T_EQ(hand.admits, 4);
+	T_EQ(hand.dismisses, 1); /* 10.0.0.1 */
+	T_EQ(heard_at(all, 1), 0);
+	T_EQ(heard_at(all, 2), 1);
+	T_EQ(heard_at(all, 3), 0); /* no room */
+	hand.nic.addrs_changed++;
+	recv_at(all, now_ns += SECOND_NS);
+	T_EQ(hand.admits, 5);
+	T_EQ(heard_at(all, 3), 1);
+	T_EQ(heard_at(one, 4), 1);
+	T_EQ(hand.dismisses, 1);
+	/* Nothing is asked without news. */
+	recv_at(all, now_ns += SECOND_NS);
+	T_EQ(hand.admits, 5);
+	finish(all, one);
+	T_EQ(hand.dismisses, 4);
+}
+
 /* Who looks for the reason of a stall sees on which side the frames are. */
 static void statistics_tell_what_stands_in_the_rings(void)
 {
@@ -346,6 +399,7 @@ static void statistics_tell_what_stands_in_the_rings(void)
 }
 
 static const struct t_case cases[] = {
+	{"addresses that come and go are followed", addresses_that_come_and_go_are_followed},
 	{"statistics tell what stands in the rings",
 	 statistics_tell_what_stands_in_the_rings},
 	{"each port gets its own, whoever polls", each_port_gets_its_own_whoever_polls},

@@ -133,7 +133,19 @@ static void a_wildcard_endpoint_comes_back_with_all_addresses(void)
 	rejoin_soon(dp);
 	for (uint32_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++)
 		talk(dp, &addrs[i], QX_LANE_XDP);
+	/* Also those that it gets later. */
+	T_EQ(netns_ip(NETNS_B, "addr add 10.77.0.9/24 dev qxb\n"
+			       "addr del 10.77.0.3/24 dev qxb\n"
+			       "addr add fd77::9/64 dev qxb nodad\n"),
+	     0);
+	read_news(dp);
+	addrs[0] = netns_addr(QX_IPV4, 9, SERVER_PORT);
+	addrs[2] = netns_addr(QX_IPV6, 9, SERVER_PORT);
+	talk(dp, &addrs[0], QX_LANE_XDP);
+	talk(dp, &addrs[2], QX_LANE_XDP);
 	close_server(dp);
+	T_EQ(netns_ip(NETNS_B, "link del qxb\n"), 0);
+	T_EQ(netns_cable(), 0);
 }
 
 /* Each leaves and joins on its own, and they share the new device as they did the old. */

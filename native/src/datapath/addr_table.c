@@ -116,6 +116,20 @@ void *addr_table_find(struct qx_addr_table *t, const struct qx_addr *key)
 	return e ? e->value : NULL;
 }
 
+uint32_t addr_table_keys(struct qx_addr_table *t, struct qx_addr *out, uint32_t max)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t bucket = 0; bucket <= t->bucket_mask; bucket++)
+		for (uint32_t i = 0; i < BUCKET_WAYS && cnt < max; i++) {
+			const struct entry *e = way_of(t, bucket, i);
+
+			if (e->key.family != QX_UNSPEC)
+				out[cnt++] = e->key;
+		}
+	return cnt;
+}
+
 void addr_table_remove(struct qx_addr_table *t, const struct qx_addr *key)
 {
 	struct entry *e = lookup(t, bucket_of(t, key), key);

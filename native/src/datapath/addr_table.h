@@ -28,6 +28,9 @@ void *addr_table_put(struct qx_addr_table *t, const struct qx_addr *key, uint64_
 /* addr_table_find returns the value, or NULL.  Owner: as above. */
 void *addr_table_find(struct qx_addr_table *t, const struct qx_addr *key);
 
+/* addr_table_keys writes the addresses that it holds, at most max.  Returns how many. */
+uint32_t addr_table_keys(struct qx_addr_table *t, struct qx_addr *out, uint32_t max);
+
 /* addr_table_remove: nothing happens if it is not there. */
 void addr_table_remove(struct qx_addr_table *t, const struct qx_addr *key);
 

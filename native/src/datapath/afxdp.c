@@ -108,6 +108,7 @@ static int events(struct qx_nic *nic, uint64_t now_ns)
 	socklen_t len = sizeof(err);
 
 	nic->ways_changed += news != 0;
+	nic->addrs_changed += (news & MIRROR_READ_ADDRESSES) != 0;
 	/* The AF_XDP socket knows best whether it was its interface that went. */
 	if (news & MIRROR_READ_LINK && !x->gone) {
 		nic->rx_syscalls++;
@@ -197,6 +198,11 @@ static int local_addrs(struct qx_nic *nic, struct qx_addr *out, uint32_t max)
 	return ifinfo_addrs(nic->name, out, max);
 }
 
+static int addrs_now(struct qx_nic *nic, struct qx_addr *out, uint32_t max)
+{
+	return mirror_netlink_addrs(self(nic)->mirror, out, max);
+}
+
 const struct qx_nic_ops afxdp_ops = {
 	.kick = kick,
 	.wake = wake,
@@ -208,5 +214,6 @@ const struct qx_nic_ops afxdp_ops = {
 	.events = events,
 	.way = way,
 	.local_addrs = local_addrs,
+	.addrs_now = addrs_now,
 	.close = afxdp_close,
 };

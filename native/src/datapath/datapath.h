@@ -26,7 +26,7 @@ struct qx_datapath {
 	struct qx_nic_config nic; /* how its interface is opened; no name: never */
 	struct qx_device *dev;    /* NULL without an interface */
 	struct qx_port *port;
-	bool port_sends;          /* what it can reach; else the port only receives */
+	bool port_sends;      /* what it can reach; else the port only receives */
 	bool port_down;       /* the interface is gone */
 	bool port_stale;      /* and this, that it changed: see qx_rejoin */
 	struct qx_stats left; /* what was counted on devices that it has left */

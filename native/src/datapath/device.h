@@ -54,7 +54,7 @@ int device_set_tap(struct qx_device *dev, struct qx_tap *tap);
 void device_drop_tap(struct qx_device *dev);
 
 /* port_open registers local (a wildcard address: every address of its family that the
- * interface has now; family QX_UNSPEC with a port, for dual-stack sockets: of both) and
+ * interface has, also later; family QX_UNSPEC with a port, for dual-stack sockets: of both) and
  * then attaches the device if this is its first port.  remote.family QX_UNSPEC accepts
  * everybody.  wake(arg) is called when another port's poll filled this inbox. */
 int port_open(struct qx_port **out, struct qx_device *dev, const struct qx_addr *local,

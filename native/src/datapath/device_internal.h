@@ -82,12 +82,13 @@ struct qx_device {
 	uint32_t ref_cnt;
 	pthread_t thread;
 	bool forked;
-	bool gone;          /* for good */
-	bool stale;         /* the interface is not what it was; see nic.h, events */
-	bool link_down;     /* kicks say so; frames wait in the TX rings */
-	uint64_t now_ns;    /* as the last port_recv was told */
-	uint64_t events_ns; /* when ops->events was asked last */
-	uint64_t kicked_ns; /* when a link that is down was tried last */
+	bool gone;           /* for good */
+	bool stale;          /* the interface is not what it was; see nic.h, events */
+	bool link_down;      /* kicks say so; frames wait in the TX rings */
+	uint64_t now_ns;     /* as the last port_recv was told */
+	uint64_t addrs_seen; /* of nic->addrs_changed */
+	uint64_t events_ns;  /* when ops->events was asked last */
+	uint64_t kicked_ns;  /* when a link that is down was tried last */
 
 	struct qx_port *ports;
 	uint32_t port_cnt;
@@ -118,6 +119,8 @@ struct qx_port {
 	struct qx_device *dev;
 	uint16_t id;
 	bool gone_reported, stale_reported;
+	bool all_addrs;        /* of its family, whichever the interface has */
+	uint8_t family;        /* QX_UNSPEC: of both */
 	uint16_t number;       /* the UDP port */
 	struct qx_addr remote; /* QX_UNSPEC: everybody */
 	const struct qx_acl *acl;
@@ -190,6 +193,9 @@ static inline struct qx_port *device_port_of(struct qx_device *dev,
  * then shows to the kernel.  The frame must be LENT; otherwise it is counted, not moved. */
 void device_give_back(struct qx_device *dev, uint32_t frame);
 void device_publish_fill(struct qx_device *dev, uint32_t queue);
+
+/* device_follow_addrs lets ports that answer to all addresses answer to those of now. */
+void device_follow_addrs(struct qx_device *dev);
 
 /* device_flush publishes and kicks all TX rings, and takes completions.  Returns 1 if
  * something had to stay, else 0. */

@@ -53,14 +53,19 @@ static int table_grow(struct qx_device *dev, uint32_t more)
 
 /* ---- Opening ---- */
 
-static uint32_t filter_family(struct qx_addr *addrs, uint32_t cnt, uint8_t family)
+/* make_own keeps the addresses that the port may answer to, with its number. */
+static uint32_t make_own(const struct qx_port *port, struct qx_addr *addrs, uint32_t cnt)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < cnt; i++)
-		if (wire_address_possible(&addrs[i]) &&
-		    (family == QX_UNSPEC || addrs[i].family == family))
-			addrs[kept++] = addrs[i];
+	for (uint32_t i = 0; i < cnt; i++) {
+		if (!wire_address_possible(&addrs[i]) ||
+		    (port->family != QX_UNSPEC && addrs[i].family != port->family))
+			continue;
+		addrs[kept] = addrs[i];
+		addrs[kept].port = port->number;
+		addr_set_scope(&addrs[kept++], port->dev->nic->ifindex);
+	}
 	return kept;
 }
 
@@ -83,11 +88,9 @@ static int find_addrs(struct qx_port *port, const struct qx_addr *local, char *w
 		why_set(why, "%s: asking for its addresses: %s", nic->name, strerror(-cnt));
 		return cnt;
 	}
-	port->addr_cnt = filter_family(port->addrs, (uint32_t)cnt, local->family);
-	for (uint32_t i = 0; i < port->addr_cnt; i++) {
-		port->addrs[i].port = local->port;
-		addr_set_scope(&port->addrs[i], nic->ifindex);
-	}
+	port->all_addrs = wildcard;
+	port->family = local->family;
+	port->addr_cnt = make_own(port, port->addrs, (uint32_t)cnt);
 	if (port->addr_cnt > 0)
 		return 0;
 	addr_text(text, local);
@@ -226,6 +229,67 @@ free_port:
 	free(port->addrs);
 	free(port);
 	return err;
+}
+
+/* ---- Addresses that come and go ---- */
+
+static bool is_among(const struct qx_addr *a, const struct qx_addr *addrs, uint32_t cnt)
+{
+	while (cnt > 0 && !addr_equal(a, &addrs[cnt - 1]))
+		cnt--;
+	return cnt > 0;
+}
+
+static void forget_others(struct qx_port *port, const struct qx_addr *now, uint32_t cnt)
+{
+	struct qx_nic *nic = port->dev->nic;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < port->addr_cnt; i++)
+		if (is_among(&port->addrs[i], now, cnt))
+			port->addrs[kept++] = port->addrs[i];
+		else
+			nic->ops->dismiss(nic, &port->addrs[i]);
+	port->addr_cnt = kept;
+	table_rebuild(port->dev);
+}
+
+/* What finds no room, or belongs to somebody else, goes through the kernel's socket. */
+static void add_new(struct qx_port *port, const struct qx_addr *now, uint32_t cnt)
+{
+	struct qx_device *dev = port->dev;
+
+	for (uint32_t i = 0; i < cnt && port->addr_cnt < DEVICE_ADDRS_MAX; i++) {
+		if (device_port_of(dev, &now[i]) || table_grow(dev, 1) < 0 ||
+		    dev->nic->ops->admit(dev->nic, &now[i]) < 0)
+			continue;
+		port->addrs[port->addr_cnt++] = now[i];
+		table_insert(dev, &now[i], port);
+	}
+}
+
+void device_follow_addrs(struct qx_device *dev)
+{
+	struct qx_nic *nic = dev->nic;
+	struct qx_addr all[DEVICE_ADDRS_MAX], own[DEVICE_ADDRS_MAX];
+	uint32_t cnt;
+	int all_cnt;
+
+	if (!nic->ops->addrs_now || nic->addrs_changed == dev->addrs_seen)
+		return;
+	all_cnt = nic->ops->addrs_now(nic, all, DEVICE_ADDRS_MAX);
+	if (all_cnt < 0)
+		return;
+	dev->addrs_seen = nic->addrs_changed;
+	dev->taught_cnt++; /* no way that was found stays without a look */
+	for (struct qx_port *p = dev->ports; p; p = p->next) {
+		if (!p->all_addrs)
+			continue;
+		memcpy(own, all, sizeof(*own) * (uint32_t)all_cnt);
+		cnt = make_own(p, own, (uint32_t)all_cnt);
+		forget_others(p, own, cnt);
+		add_new(p, own, cnt);
+	}
 }
 
 /* ---- Closing ---- */

@@ -353,6 +353,8 @@ static void ask_for_events(struct qx_device *dev, bool idle)
 	case -ESTALE:
 		make_stale(dev);
 		break;
+	default:
+		device_follow_addrs(dev);
 	}
 }
 

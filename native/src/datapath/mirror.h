@@ -144,6 +144,7 @@ struct mirror_news {
 	bool failed;     /* the kernel refused it */
 	bool again;      /* it was interrupted by a change */
 	bool link;       /* some link changed */
+	bool address;    /* an event came about an address, perhaps of another interface */
 	bool changed;    /* an event came, which a dump under way may have missed */
 	bool cannot_ask; /* a solicitation was refused */
 };

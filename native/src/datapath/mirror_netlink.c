@@ -56,6 +56,7 @@ struct qx_mirror_netlink {
 	uint32_t sequence;
 	bool stale; /* the dump under way must be repeated */
 	bool cannot_ask;
+	bool addresses_news; /* since the last mirror_netlink_read */
 	uint32_t repeats;
 	uint64_t started_ns;
 	uint64_t next_dump_ns;
@@ -127,6 +128,7 @@ static int next_step(struct qx_mirror_netlink *n, uint64_t now_ns)
 	}
 	n->repeats = 0;
 	n->mirror.synced = true;
+	n->addresses_news = true;
 	return 0;
 }
 
@@ -136,6 +138,7 @@ static int act_on(struct qx_mirror_netlink *n, const struct mirror_news *news,
 	bool dumping = n->step < STEP_CNT;
 
 	n->cannot_ask |= news->cannot_ask;
+	n->addresses_news |= news->address;
 	if (!dumping)
 		return 0;
 	n->stale |= news->changed || news->again;
@@ -203,6 +206,10 @@ uint32_t mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns, uint6
 		start_dump(n, now_ns);
 		news |= MIRROR_READ_SOME;
 	}
+	if (n->addresses_news && n->mirror.synced) {
+		n->addresses_news = false;
+		news |= MIRROR_READ_ADDRESSES;
+	}
 	return link_news ? news | MIRROR_READ_LINK : news;
 }
 
@@ -247,6 +254,13 @@ bool mirror_netlink_way(struct qx_mirror_netlink *n, const struct qx_path *path,
 		return false;
 	/* Without the right to ask, sending by the kernel's socket asks as well. */
 	return neighbour.family == QX_UNSPEC || solicit(n, &neighbour);
+}
+
+int mirror_netlink_addrs(const struct qx_mirror_netlink *n, struct qx_addr *out, uint32_t max)
+{
+	if (!n->mirror.synced)
+		return -EAGAIN;
+	return (int)addr_table_keys(n->mirror.addresses, out, max);
 }
 
 bool mirror_netlink_outgrows(const struct qx_mirror_netlink *n, uint32_t mtu_bytes)
@@ -315,6 +329,7 @@ int mirror_netlink_open(struct qx_mirror_netlink **out, uint32_t ifindex, const 
 		if (err == 0)
 			break;
 	}
+	n->addresses_news = false;
 	*out = n;
 	return 0;
 

@@ -24,7 +24,8 @@ int mirror_netlink_fd(const struct qx_mirror_netlink *n);
 enum mirror_read {
 	MIRROR_READ_SOME = 1, /* messages came: answers may be different */
 	MIRROR_READ_LINK =
-		2 /* some link of the namespace changed: the caller's may be gone */
+		2, /* some link of the namespace changed: the caller's may be gone */
+	MIRROR_READ_ADDRESSES = 4 /* mirror_netlink_addrs may answer differently */
 };
 
 /* mirror_netlink_read takes a bounded number of messages.  Returns enum mirror_read, or'ed.
@@ -36,6 +37,11 @@ uint32_t mirror_netlink_read(struct qx_mirror_netlink *n, uint64_t now_ns,
  * Cost     none but memory; one system call per MIRROR_SOLICIT_NS and stale neighbour. */
 bool mirror_netlink_way(struct qx_mirror_netlink *n, const struct qx_path *path,
 			uint64_t now_ns, struct qx_way *out);
+
+/* mirror_netlink_addrs writes the interface's IP addresses (port 0), at most max.  Returns how
+ * many, or -EAGAIN while they are being read. */
+int mirror_netlink_addrs(const struct qx_mirror_netlink *n, struct qx_addr *out,
+			 uint32_t max);
 
 /* mirror_netlink_outgrows: has the interface another MAC address, or a larger MTU than this?
  * Then who was opened for that does not take all that is for it. */

@@ -266,6 +266,7 @@ static bool read_message(struct qx_mirror *m, const struct nlmsghdr *h, struct v
 		return read_link(m, body, h->nlmsg_type == RTM_NEWLINK);
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
+		news->address |= event;
 		news->changed |= event;
 		return read_address(m, body, h->nlmsg_type == RTM_NEWADDR);
 	case RTM_NEWNEIGH:

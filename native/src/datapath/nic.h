@@ -90,6 +90,10 @@ struct qx_nic_ops {
 	/* local_addrs writes the NIC's own IP addresses (port 0), at most max. */
 	int (*local_addrs)(struct qx_nic *nic, struct qx_addr *out, uint32_t max);
 
+	/* addrs_now is local_addrs without asking anybody; -EAGAIN: not known just now.  NULL:
+	 * they do not change. */
+	int (*addrs_now)(struct qx_nic *nic, struct qx_addr *out, uint32_t max);
+
 	/* close detaches and frees everything, the umem included. */
 	void (*close)(struct qx_nic *nic);
 };
@@ -107,8 +111,9 @@ struct qx_nic {
 	uint8_t tx_extended;     /* tx elements are longer than struct qx_desc */
 	uint8_t tx_checksum;     /* the NIC finishes UDP checksums */
 	uint8_t kick_after_reap; /* it may stop for want of completions taken */
-	uint64_t ways_changed; /* grows with events after which way may answer differently */
-	uint8_t busy_poll;     /* wake works the driver's queue off: call it for each look */
+	uint64_t ways_changed;  /* grows with events after which way may answer differently */
+	uint64_t addrs_changed; /* likewise, addrs_now */
+	uint8_t busy_poll;      /* wake works the driver's queue off: call it for each look */
 	char note[QX_WHY_BYTES]; /* as in qx_interface_info */
 	uint64_t rx_syscalls;
 	uint64_t tx_syscalls;
