@@ -189,7 +189,7 @@ static int find_ethtool(struct qx_channels *c, struct channels_group *out)
 int channels_open(struct qx_channels **out, uint32_t ifindex)
 {
 	struct qx_channels *c = calloc(1, sizeof(*c));
-	struct channels_group ethtool;
+	struct channels_group ethtool = {0};
 	int err;
 
 	if (!c)
