@@ -14,7 +14,7 @@ SECONDS     ?= 20
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
-.PHONY: help setup run test test-windows check format demo bench-datapath bench-transport bench-engine \
+.PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
         bench-fastpath bench-packet bench-busy bench-routes fuzz interop-large clean
 
 help: ## list the commands
@@ -56,6 +56,10 @@ format: ## let ruff and clang-format rewrite what they own
 demo: ## two network namespaces, AF_XDP between real clients and our server (root)
 	@$(SETUP) net clients
 	@$(PY) tools/demo.py --io $(IO)
+
+soak: ## streams over AF_XDP while links, routes, neighbours change; SECONDS=20 (root)
+	@$(SETUP) net
+	@$(PY) tools/soak.py --seconds $(SECONDS)
 
 bench-datapath: ## packets per second and CPU of the lanes, against bare rings (root)
 	@$(SETUP) net
