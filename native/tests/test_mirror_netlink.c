@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "mirror_netlink.h"
 
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 
 #include "faults.h"
@@ -12,19 +14,31 @@
 #define SECOND_NS 1000000000ull
 
 static bool overrunning; /* every other receive says that messages were lost */
+static int32_t refusal;  /* rules are answered with this error; 0: with rules */
 
 /* Stands before libc's, behind the one of faults.h, whose syscall passes three arguments. */
 ssize_t recvfrom(int fd, void *bytes, size_t len, int flags, struct sockaddr *from,
 		 socklen_t *from_len)
 {
 	static bool turn;
+	struct nlmsghdr h;
+	ssize_t got;
 
 	turn = overrunning && !turn;
 	if (turn) {
 		errno = ENOBUFS;
 		return -1;
 	}
-	return __real_syscall(SYS_recvfrom, fd, bytes, len, flags, from, from_len);
+	got = __real_syscall(SYS_recvfrom, fd, bytes, len, flags, from, from_len);
+	if (refusal == 0 || got < (ssize_t)sizeof(h))
+		return got;
+	memcpy(&h, bytes, sizeof(h));
+	if (h.nlmsg_type != RTM_NEWRULE)
+		return got;
+	h.nlmsg_type = NLMSG_ERROR;
+	memcpy(bytes, &h, sizeof(h));
+	memcpy((uint8_t *)bytes + sizeof(h), &refusal, sizeof(refusal));
+	return got;
 }
 
 static void enter_namespace(void)
@@ -131,9 +145,61 @@ static void lost_messages_always_mean_another_dump(void)
 	T_EQ(faults_open_fds(), fds);
 }
 
+/* A kernel may be built without policy routing.  Any other error means that nobody knows which
+ * rules there are, and then the mirror must not answer for them. */
+static void only_a_kernel_without_rules_may_refuse_them(void)
+{
+	static const int32_t lacks[] = {-EOPNOTSUPP, -EAFNOSUPPORT};
+	static const int32_t others[] = {-EPERM, -ENOMEM, -EINVAL};
+	struct qx_mirror_netlink *n = NULL;
+	int fds = faults_open_fds();
+
+	for (uint32_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+		refusal = lacks[i];
+		T_EQ(mirror_netlink_open(&n, 1, (const uint8_t[6]){0}), 0);
+		mirror_netlink_close(n);
+	}
+	for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		refusal = others[i];
+		T_EQ(mirror_netlink_open(&n, 1, (const uint8_t[6]){0}), refusal);
+	}
+	refusal = 0;
+	T_EQ(faults_open_fds(), fds);
+}
+
+/* A dump that was over within a turn has cost something too, although no time has passed on
+ * the turn's clock: a machine whose links flap all the time must not do nothing but dump. */
+static void the_pause_between_dumps_follows_from_their_length(void)
+{
+	const uint64_t at_ns = 10 * SECOND_NS, least_ns = 10000000;
+	struct qx_mirror_netlink *n = NULL;
+	struct qx_stats stats = {0};
+	uint64_t calls = 0;
+
+	T_EQ(mirror_netlink_open(&n, 1, (const uint8_t[6]){0}), 0);
+	overrunning = true;
+	mirror_netlink_read(n, at_ns, &calls); /* begins one */
+	overrunning = false;
+	mirror_netlink_read(n, at_ns, &calls); /* and ends it, in no time */
+	overrunning = true;
+	mirror_netlink_read(n, at_ns + least_ns, &calls);
+	mirror_netlink_stats(n, &stats);
+	T_EQ(stats.mirror_dumps, 2);
+	overrunning = false;
+	mirror_netlink_read(n, at_ns + 2 * least_ns, &calls);
+	stats = (struct qx_stats){0};
+	mirror_netlink_stats(n, &stats);
+	T_EQ(stats.mirror_dumps, 3);
+	mirror_netlink_close(n);
+}
+
 static const struct t_case cases[] = {
 	{"without memory nothing is left", without_memory_nothing_is_left},
 	{"a failure at any call is survived", a_failure_at_any_call_is_survived},
+	{"only a kernel without rules may refuse them",
+	 only_a_kernel_without_rules_may_refuse_them},
+	{"the pause between dumps follows from their length",
+	 the_pause_between_dumps_follows_from_their_length},
 	{"lost messages always mean another dump", lost_messages_always_mean_another_dump},
 };
 

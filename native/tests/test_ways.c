@@ -300,6 +300,7 @@ static void routes_and_rules_that_are_not_mirrored_mean_the_socket(void)
 		{"route add 10.99.0.1 dev lo\n", "route del 10.99.0.1 dev lo\n", QX_IPV4},
 		{"rule add from 10.77.0.2 table 99\n", "rule del from 10.77.0.2 table 99\n",
 		 QX_IPV4},
+		{"rule del pref 32766\n", "rule add pref 32766 table main\n", QX_IPV4},
 		{"route add local 10.99.0.0/24 dev lo\n",
 		 "route del local 10.99.0.0/24 dev lo\n", QX_IPV4},
 	};

@@ -72,6 +72,8 @@ void mirror_restart(struct qx_mirror *m)
 	m->hop_cnt = ROUTES_HOP_SHARED + 1;
 	memset(m->wide_locals, 0, sizeof(m->wide_locals));
 	memset(m->foreign_rules, 0, sizeof(m->foreign_rules));
+	memset(m->standard_rules, 0, sizeof(m->standard_rules));
+	m->has_rules = false;
 	routes_clear(m->routes);
 	addr_table_clear(m->neighbours);
 	addr_table_clear(m->addresses);
@@ -199,7 +201,18 @@ void mirror_foreign_rule(struct qx_mirror *m, uint8_t family)
 	m->foreign_rules[number_of(family)]++;
 }
 
+void mirror_standard_rule(struct qx_mirror *m, uint8_t family, enum mirror_rule rule)
+{
+	m->standard_rules[number_of(family)] |= (uint8_t)rule;
+}
+
 /* ---- The answer ---- */
+
+static bool rules_are_standard(const struct qx_mirror *m, uint32_t number)
+{
+	return m->foreign_rules[number] == 0 &&
+	       (!m->has_rules || m->standard_rules[number] == MIRROR_RULES);
+}
 
 static bool is_source(struct qx_mirror *m, const struct qx_addr *local)
 {
@@ -266,7 +279,7 @@ enum mirror_verdict mirror_ask(struct qx_mirror *m, const struct qx_path *path,
 		return MIRROR_LINK;
 	if (!m->synced || m->wants_dump || m->full)
 		return MIRROR_UNSURE;
-	if (m->foreign_rules[number] > 0 || m->wide_locals[number] > 0)
+	if (!rules_are_standard(m, number) || m->wide_locals[number] > 0)
 		return MIRROR_POLICY;
 	if (path->local.family != QX_UNSPEC && !is_source(m, &path->local))
 		return MIRROR_SOURCE;

@@ -15,7 +15,8 @@
  *                            gateway, blackhole, unreachable, prohibit, throw, routes by
  *                            TOS or source, other interfaces, local prefixes wider than a
  *                            host; and a whole family while any rule of policy routing exists
- *                            besides the three that every system has
+ *                            besides the three that every system has, or one of the first
+ *                            two of these is missing
  *
  * A neighbour that the kernel holds for STALE may be gone, and the kernel, which does not see
  * what leaves through the rings, would never ask: so a stale neighbour in use is solicited,
@@ -57,6 +58,13 @@ enum mirror_neigh_kind {
 	NEIGH_UNUSABLE = 0,
 	NEIGH_STALE,
 	NEIGH_USABLE
+};
+
+/* The rules without which tables local and main are not what the kernel asks. */
+enum mirror_rule {
+	MIRROR_RULE_LOCAL = 1,
+	MIRROR_RULE_MAIN = 2,
+	MIRROR_RULES = MIRROR_RULE_LOCAL | MIRROR_RULE_MAIN
 };
 
 struct mirror_neigh {
@@ -102,6 +110,8 @@ struct qx_mirror {
 	uint32_t hop_cnt;
 	uint32_t wide_locals[MIRROR_FAMILIES];
 	uint32_t foreign_rules[MIRROR_FAMILIES];
+	uint8_t standard_rules[MIRROR_FAMILIES]; /* enum mirror_rule, or'ed */
+	bool has_rules; /* the kernel routes by rules: those that it must have count */
 	struct qx_addr_table *neighbours; /* struct mirror_neigh */
 	struct qx_addr_table *addresses;  /* bool: usable as a source */
 	struct qx_addr_table *exceptions; /* uint32_t: bytes */
@@ -137,11 +147,12 @@ void mirror_address(struct qx_mirror *m, const struct qx_addr *ip, bool there, b
 void mirror_route(struct qx_mirror *m, const struct mirror_route *route, bool there);
 void mirror_exception(struct qx_mirror *m, const struct qx_addr *peer, uint32_t mtu_bytes);
 void mirror_foreign_rule(struct qx_mirror *m, uint8_t family);
+void mirror_standard_rule(struct qx_mirror *m, uint8_t family, enum mirror_rule rule);
 
 /* What a buffer of messages had to say besides. */
 struct mirror_news {
 	bool done;       /* the dump with this sequence number has ended */
-	bool failed;     /* the kernel refused it */
+	int32_t error;   /* the kernel refused it, or ended it early: -errno */
 	bool again;      /* it was interrupted by a change */
 	bool link;       /* some link changed */
 	bool address;    /* an event came about an address, perhaps of another interface */

@@ -3,7 +3,7 @@
  * One NETLINK_ROUTE socket of the network namespace in which it is opened: everything is
  * dumped once, events follow.  Lost messages (ENOBUFS), or ones that do not fit what is known,
  * mean another dump, and until it is in the mirror says that it is unsure.  Dumps have a pause
- * between them in proportion to what they cost. */
+ * between them in proportion to how long they are. */
 #ifndef QX_MIRROR_NETLINK_H
 #define QX_MIRROR_NETLINK_H
 

@@ -7,6 +7,7 @@
  *  - `ip route replace` is told as one RTM_NEWROUTE with NLM_F_REPLACE, without a deletion.
  *  - A dump of routes without strict checking also brings the exceptions that PMTU discovery
  *    has made, marked RTM_F_CLONED; events do not. */
+#include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -213,27 +214,38 @@ static bool read_route(struct qx_mirror *m, struct view body, bool there, bool r
 	return true;
 }
 
-/* One of the three rules that every system has: all traffic, table local, then main, then
- * default (net/ipv4/fib_rules.c, fib_default_rules_init; net/ipv6/fib6_rules.c). */
-static bool is_standard_rule(const struct fib_rule_hdr *r, const struct view attrs[ATTR_MAX])
+/* Does a rule say nothing but which table all traffic is looked up in? */
+static bool is_plain_rule(const struct fib_rule_hdr *r, const struct view attrs[ATTR_MAX])
 {
 	static const uint8_t selecting[] = {
 		FRA_DST,    FRA_SRC,    FRA_IIFNAME,   FRA_OIFNAME,     FRA_FWMARK,
 		FRA_L3MDEV, FRA_TUN_ID, FRA_UID_RANGE, FRA_SPORT_RANGE, FRA_DPORT_RANGE,
 		FRA_GOTO,   FRA_FLOW,   FRA_IP_PROTO};
-	uint32_t table = u32_or(attrs[FRA_TABLE], r->table);
-	uint32_t priority = u32_or(attrs[FRA_PRIORITY], 0);
 
 	for (uint32_t i = 0; i < sizeof(selecting); i++)
 		if (attrs[selecting[i]].data)
 			return false;
-	if (u32_or(attrs[FRA_SUPPRESS_PREFIXLEN], UINT32_MAX) != UINT32_MAX ||
-	    u32_or(attrs[FRA_SUPPRESS_IFGROUP], UINT32_MAX) != UINT32_MAX ||
-	    r->action != FR_ACT_TO_TBL || r->tos != 0 || r->flags & FIB_RULE_INVERT)
-		return false;
-	return (table == TABLE_LOCAL && priority == 0) ||
-	       (table == TABLE_MAIN && priority == 32766) ||
-	       (table == TABLE_DEFAULT && priority == 32767);
+	return u32_or(attrs[FRA_SUPPRESS_PREFIXLEN], UINT32_MAX) == UINT32_MAX &&
+	       u32_or(attrs[FRA_SUPPRESS_IFGROUP], UINT32_MAX) == UINT32_MAX &&
+	       r->action == FR_ACT_TO_TBL && r->tos == 0 && !(r->flags & FIB_RULE_INVERT);
+}
+
+/* The three rules that every system has: all traffic, table local, then main, then default
+ * (net/ipv4/fib_rules.c, fib_default_rules_init; net/ipv6/fib6_rules.c, which has no third). */
+static void learn_rule(struct qx_mirror *m, const struct fib_rule_hdr *r,
+		       const struct view attrs[ATTR_MAX])
+{
+	uint32_t table = u32_or(attrs[FRA_TABLE], r->table);
+	uint32_t priority = u32_or(attrs[FRA_PRIORITY], 0);
+	uint8_t family = family_of(r->family);
+	bool plain = is_plain_rule(r, attrs);
+
+	if (plain && table == TABLE_LOCAL && priority == 0)
+		mirror_standard_rule(m, family, MIRROR_RULE_LOCAL);
+	else if (plain && table == TABLE_MAIN && priority == 32766)
+		mirror_standard_rule(m, family, MIRROR_RULE_MAIN);
+	else if (!plain || table != TABLE_DEFAULT || priority != 32767)
+		mirror_foreign_rule(m, family);
 }
 
 static bool read_rule(struct qx_mirror *m, struct view body, bool event)
@@ -248,8 +260,8 @@ static bool read_rule(struct qx_mirror *m, struct view body, bool event)
 	/* Counted in dumps only: rules change rarely, and so need no identity. */
 	if (event)
 		m->wants_dump = true;
-	else if (!is_standard_rule(&r, attrs))
-		mirror_foreign_rule(m, family_of(r.family));
+	else
+		learn_rule(m, &r, attrs);
 	return true;
 }
 
@@ -301,7 +313,7 @@ static int32_t code_of(struct view body)
 static void read_done(struct view body, struct mirror_news *news)
 {
 	if (code_of(body) < 0)
-		news->failed = true;
+		news->error = code_of(body);
 	else
 		news->done = true;
 }
@@ -310,7 +322,7 @@ static void read_done(struct view body, struct mirror_news *news)
 static void read_error(struct view body, bool of_dump, struct mirror_news *news)
 {
 	if (of_dump)
-		news->failed = true;
+		news->error = code_of(body) < 0 ? code_of(body) : -EPROTO;
 	else if (code_of(body) == -1) /* EPERM: privileges were given up since opening */
 		news->cannot_ask = true;
 }
