@@ -142,6 +142,49 @@ static int interrupted(const struct msghdr *h)
 	return interruptions-- > 0 ? EINTR : 0;
 }
 
+static int refused_for_another(const struct msghdr *h)
+{
+	(void)h;
+	return interruptions-- > 0 ? ECONNREFUSED : 0;
+}
+
+/* Whoever can send ICMP faster than we read it gets a share of a turn, not all of it, and no
+ * datagram is lost to what was said about others. */
+static void a_flood_of_icmp_delays_datagrams_and_drops_none(void)
+{
+	struct qx_path there;
+
+	open_flags(0);
+	there = path_to(b);
+	seam.send = refused_for_another;
+	interruptions = 40;
+	T_EQ(send_equal(a, &there, 30, 100, 0), 30);
+	T_CHECK(readable(a));       /* to be asked again */
+	T_CHECK(interruptions > 0); /* in the two flushes of a qx_send */
+	while (interruptions > 0)
+		T_CHECK(qx_flush(a) >= 0);
+	T_EQ(qx_flush(a), 0);
+	T_EQ(lane_of(a).tx_packets, 30);
+	T_EQ(stats_of(a).drop[QX_DROP_SEND_ERROR], 0);
+	expect_equal(b, 30, 100, 0);
+}
+
+/* The kernel notes in the error queue, too, what it refuses: that is no reason to try again. */
+static void a_datagram_that_is_too_long_is_tried_once(void)
+{
+	struct qx_path there;
+	uint64_t before;
+
+	open_flags(0);
+	there = path_to(b);
+	before = lane_of(a).tx_syscalls;
+	for (int i = 0; i < 10; i++)
+		T_EQ(send_equal(a, &there, 1, 1600, 0), 1);
+	T_EQ(lane_of(a).tx_syscalls - before, 10);
+	T_EQ(stats_of(a).drop[QX_DROP_OVERLONG], 10);
+	expect_error(a, EMSGSIZE, &there.peer);
+}
+
 static int interrupted_recv(void)
 {
 	return interruptions-- > 0 ? EINTR : 0;
@@ -271,6 +314,10 @@ static const struct t_case cases[] = {
 	{"a source address that is not ours is an error",
 	 a_source_address_that_is_not_ours_is_an_error},
 	{"unread errors are bounded and counted", unread_errors_are_bounded_and_counted},
+	{"a flood of ICMP delays datagrams and drops none",
+	 a_flood_of_icmp_delays_datagrams_and_drops_none},
+	{"a datagram that is too long is tried once",
+	 a_datagram_that_is_too_long_is_tried_once},
 	{"signals are invisible", signals_are_invisible},
 	{"a failed receive is reported", a_failed_receive_is_reported},
 	{"truncated messages are dropped and counted",

@@ -30,7 +30,7 @@ enum {
 	UDP_TX_CONTROL_BYTES = 96,
 
 	UDP_EINTR_TRIES = 16, /* in a row; then the caller is asked to come back */
-	UDP_ERROR_TRIES = 8   /* of a message that errors about others stand before */
+	UDP_ERROR_TRIES = 8   /* likewise, where errors about others stand before a message */
 };
 
 struct udp_rx_control {
@@ -73,7 +73,6 @@ struct udp_tx_message {
 	uint16_t plain_control_bytes; /* control without, and */
 	uint16_t gso_control_bytes;   /* with UDP_SEGMENT */
 	uint8_t ecn;
-	uint8_t retries; /* after errors about earlier datagrams */
 };
 
 struct udp_tx {
@@ -116,7 +115,9 @@ _Static_assert(offsetof(struct qx_udp, own) == 0, "udp_own.c finds it there");
 void udp_rx_init(struct udp_rx *rx, uint8_t *base);
 void udp_tx_init(struct udp_tx *tx, uint8_t *base, bool gso);
 
-/* udp_read_errors takes what the error queue holds, at most READS_MAX.  Returns how many. */
+/* udp_read_errors takes what the error queue holds, at most READS_MAX.  Returns how many ICMP
+ * messages there were; what the kernel says about a datagram that it does not even send is
+ * that datagram's own affair. */
 uint32_t udp_read_errors(struct qx_udp *u);
 
 /* These fill in why for a system call's -errno.  Returns what udp_open returns. */

@@ -4,8 +4,8 @@
  *      EAGAIN                  everything stays, in order, for the next flush
  *      EIO, EINVAL, ...        perhaps UDP_SEGMENT: the segments go one by one, and if that
  *                              works, from now on all do
- *      any, with something     about an earlier datagram (ICMP): this one goes again
- *      in the error queue
+ *      any, with something     about an earlier datagram (ICMP): this one goes again, a few
+ *      in the error queue      times now and then in the next flush
  *      others                  this message is counted and reported, the rest goes on */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,22 +47,17 @@ static void give_up_first(struct qx_udp *u, int code)
 		u->tx.first++;
 }
 
-/* An ICMP message about an earlier datagram stands before this one: the kernel reports it
- * instead of sending (net/core/sock.c, sock_error).  This one is tried again; what was said
- * is in the error queue, except where there was no room for it. */
-static bool retry_first(struct qx_udp *u, int code)
+/* Was it an ICMP message about an earlier datagram?  The kernel reports that instead of sending
+ * (net/core/sock.c, sock_error); what was said is in the error queue, except where there was
+ * no room for it. */
+static bool is_about_another(struct qx_udp *u, int code)
 {
-	struct udp_tx_message *m = &u->tx.messages[u->tx.first];
-	bool told = udp_read_errors(u) > 0;
-
+	if (udp_read_errors(u) > 0)
+		return true;
 	/* A datagram never meets this by itself. */
-	if (!told && code != ECONNREFUSED)
+	if (code != ECONNREFUSED)
 		return false;
-	if (m->retries == UDP_ERROR_TRIES)
-		return false;
-	m->retries++;
-	if (!told)
-		errors_push(&u->own.errors, code, &u->own.remote);
+	errors_push(&u->own.errors, code, &u->own.remote);
 	return true;
 }
 
@@ -157,14 +152,21 @@ static int send_some(struct qx_udp *u)
 int udp_flush(struct qx_udp *u)
 {
 	struct udp_tx *tx = &u->tx;
-	int code, tries = 0;
+	int code, tries = 0, vain = 0;
 
-	/* Every turn sends or gives up at least one datagram, marks a message as retried, or
-	 * ends here. */
+	/* Every turn sends or gives up at least one datagram, or counts as vain, and of those
+	 * there are few.  Whoever floods us with ICMP gets a share of the turn, and no datagram
+	 * is given up for what was said about another one. */
 	while (tx->first < tx->end) {
 		code = send_some(u);
-		if (code > 0 && code != EAGAIN && code != EINTR && retry_first(u, code))
-			continue;
+		if (code == 0)
+			vain = 0;
+		if (code > 0 && code != EAGAIN && code != EINTR &&
+		    is_about_another(u, code)) {
+			if (++vain < UDP_ERROR_TRIES)
+				continue;
+			code = EAGAIN;
+		}
 		if (may_mean_no_gso(code) && uses_gso(tx, &tx->messages[tx->first]))
 			code = send_segments(u, code);
 		if (code == EAGAIN || (code == EINTR && ++tries == UDP_EINTR_TRIES)) {

@@ -43,7 +43,8 @@ static bool find_error(struct msghdr *h, struct sock_extended_err *out)
 	return false;
 }
 
-static void judge(struct qx_udp *u, struct msghdr *h, const uint8_t *quote,
+/* False if it is no ICMP message. */
+static bool judge(struct qx_udp *u, struct msghdr *h, const uint8_t *quote,
 		  uint32_t quote_bytes)
 {
 	struct icmp_claim claim = {.quote_bytes = quote_bytes};
@@ -51,17 +52,18 @@ static void judge(struct qx_udp *u, struct msghdr *h, const uint8_t *quote,
 
 	if (!find_error(h, &e) ||
 	    !addr_from_sockaddr(&claim.peer, h->msg_name, h->msg_namelen))
-		return;
+		return false;
 	claim.code = (int)e.ee_errno;
 	claim.mtu_bytes = e.ee_info;
 	memcpy(claim.quote, quote, quote_bytes);
 	if (!icmp_believe(u->icmp, &claim))
-		return;
+		return true;
 	/* As with any socket, only one with a single peer hears of it: somebody that a server
 	 * has answered is gone, and it could not act on that. */
 	if (u->own.connected)
 		errors_push_icmp(&u->own.errors, claim.code, &claim.peer,
 				 claim.code == EMSGSIZE ? claim.mtu_bytes : 0);
+	return true;
 }
 
 uint32_t udp_read_errors(struct qx_udp *u)
@@ -69,7 +71,7 @@ uint32_t udp_read_errors(struct qx_udp *u)
 	_Alignas(8) uint8_t control[CONTROL_BYTES];
 	uint8_t quote[ICMP_QUOTE_MAX_BYTES];
 	struct sockaddr_in6 name;
-	uint32_t cnt = 0;
+	uint32_t cnt = 0, messages = 0;
 
 	while (cnt < READS_MAX) {
 		struct iovec iov = {quote, sizeof(quote)};
@@ -86,8 +88,8 @@ uint32_t udp_read_errors(struct qx_udp *u)
 		if (len < 0)
 			break;
 		cnt++;
-		judge(u, &h, quote, (uint32_t)len);
+		messages += judge(u, &h, quote, (uint32_t)len);
 	}
 	u->errors_left = cnt == READS_MAX;
-	return cnt;
+	return messages;
 }
