@@ -477,7 +477,7 @@ void qx_tap_close(struct qx_tap *tap);
  * sees all packets of the device, also those of its other endpoints.  After an error dp has
  * no tap.
  * Thread   that of dp; all datapaths of one tap belong to one thread.
- * Errors   -EBUSY the device has another tap; -ENOSPC no more lanes fit a file (16). */
+ * Errors   -EBUSY the device has another tap; -ENOSPC no more lanes fit a file (16); -ENOMEM. */
 int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap);
 
 /* qx_tap_write moves what the ring holds to the file.  Returns how many bytes, or -errno

@@ -149,6 +149,47 @@ static void a_source_that_the_kernel_picks_is_known_before_it_sends(void)
 	close_file();
 }
 
+static uint32_t asked;
+
+static void count_asking(int fd)
+{
+	(void)fd;
+	asked++;
+}
+
+/* A server on all addresses answers many peers in turn: each is asked for once in a while, not
+ * with every datagram. */
+static void alternating_peers_are_asked_for_once(void)
+{
+	struct qx_datapath *all = open_at((struct qx_addr){.family = QX_IPV4}, 0);
+	struct qx_datapath *peers[4];
+	struct qx_path paths[4];
+
+	for (uint8_t i = 0; i < 4; i++) {
+		peers[i] = open_at(loopback4((uint8_t)(5 + i), 0), 0);
+		paths[i] = path_to(peers[i]);
+	}
+	open_file_tap((struct qx_tap_config){0});
+	T_EQ(qx_set_tap(all, tap), 0);
+	asked = 0;
+	seam.connecting = count_asking;
+	for (int i = 0; i < 40; i++)
+		T_EQ(send_equal(all, &paths[i % 4], 1, 100, 0), 1);
+	T_EQ(asked, 4);
+	T_EQ(tap_stats().packets, 40);
+	/* Routes change, hence only for a while. */
+	T_EQ(qx_recv(all, &batch, 20000000000ull), 0);
+	for (int i = 0; i < 8; i++)
+		T_EQ(send_equal(all, &paths[i % 4], 1, 100, 0), 1);
+	T_EQ(asked, 8);
+	seam.connecting = NULL;
+	qx_close(all);
+	qx_tap_close(tap);
+	for (int i = 0; i < 4; i++)
+		qx_close(peers[i]);
+	close_file();
+}
+
 static const struct t_case cases[] = {
 	{"the XDP lane shows frames both ways and why some were refused",
 	 the_xdp_lane_shows_frames_both_ways_and_why_some_were_refused},
@@ -156,6 +197,7 @@ static const struct t_case cases[] = {
 	 the_socket_lane_shows_datagrams_behind_valid_headers},
 	{"a source that the kernel picks is known before it sends",
 	 a_source_that_the_kernel_picks_is_known_before_it_sends},
+	{"alternating peers are asked for once", alternating_peers_are_asked_for_once},
 };
 
 int main(int argc, char **argv)

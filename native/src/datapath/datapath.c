@@ -170,6 +170,7 @@ void qx_close(struct qx_datapath *dp)
 	icmp_close(dp->icmp);
 	wait_close(dp->wait);
 	acl_close(dp->acl);
+	addr_table_close(dp->tap_sources);
 	free(dp);
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "acl.h"
+#include "addr_table.h"
 #include "device.h"
 #include "errors.h"
 #include "icmp.h"
@@ -39,10 +40,10 @@ struct qx_datapath {
 	uint64_t socket_asked_ns;
 	int32_t deferred_error; /* of a qx_recv that had datagrams to return */
 
-	struct qx_tap *tap;           /* NULL: nobody wants to see our packets */
-	uint32_t tap_interface;       /* of the socket lane */
-	struct qx_path reserved_path; /* with a tap: from qx_reserve to qx_commit */
-	struct qx_path tap_source;    /* with a tap: the source address to a peer */
+	struct qx_tap *tap;                /* NULL: nobody wants to see our packets */
+	uint32_t tap_interface;            /* of the socket lane */
+	struct qx_path reserved_path;      /* with a tap: from qx_reserve to qx_commit */
+	struct qx_addr_table *tap_sources; /* with a tap on a wildcard: see datapath_tap.c */
 
 	struct qx_icmp *icmp; /* NULL in the simulation */
 	uint64_t now_ns;      /* as the last qx_recv was told */

@@ -1,8 +1,23 @@
 /* datapath_tap.c: what an endpoint's tap gets to see, and when it ends.  The device shows
  * its frames by itself; a socket has only datagrams, which are shown here. */
+#include <errno.h>
 #include <string.h>
 
+#include "addr.h"
 #include "datapath.h"
+
+enum {
+	SOURCES = 1024
+};
+
+/* After it a route that has changed is noticed. */
+#define SOURCE_AGE_MAX_NS 10000000000ull
+
+/* From where the kernel sends to a peer. */
+struct source {
+	struct qx_addr local;
+	uint64_t asked_ns;
+};
 
 int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap)
 {
@@ -13,6 +28,9 @@ int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap)
 	datapath_drop_tap(dp);
 	if (!tap)
 		return 0;
+	if (dp->udp && addr_is_wildcard(&dp->local) && !dp->tap_sources &&
+	    (err = addr_table_open(&dp->tap_sources, SOURCES, sizeof(struct source))) < 0)
+		return err;
 	if (dp->udp && (interface = tap_interface(tap, TAP_RAW_IP, "socket")) < 0)
 		return interface;
 	if (dp->dev && (err = device_set_tap(dp->dev, tap)) < 0)
@@ -44,19 +62,23 @@ void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *
 	}
 }
 
-/* The source address that the kernel will pick is part of a record: readers tell the two
- * sides of a connection by it.  The last answer is kept, since bursts go to one peer. */
+/* The source address that the kernel will pick is part of a record: readers tell the two sides
+ * of a connection by it.  Asking for it takes four system calls, so answers are kept for a
+ * while, one per peer: a server answers many in turn. */
 static struct qx_addr source_of(struct qx_datapath *dp, const struct qx_path *path)
 {
-	static const uint8_t any[sizeof(dp->local.ip)];
-	struct qx_path *known = &dp->tap_source;
+	struct qx_addr key = path->peer;
+	struct source *known;
 
 	if (path->local.family != QX_UNSPEC)
 		return path->local;
-	if (memcmp(dp->local.ip, any, sizeof(any)) != 0)
+	if (!dp->tap_sources)
 		return dp->local;
-	if (memcmp(&known->peer, &path->peer, sizeof(known->peer)) != 0) {
-		*known = (struct qx_path){.peer = path->peer};
+	key.port = 0;
+	known = addr_table_find(dp->tap_sources, &key);
+	if (!known || dp->now_ns - known->asked_ns >= SOURCE_AGE_MAX_NS) {
+		known = addr_table_put(dp->tap_sources, &key, dp->now_ns);
+		*known = (struct source){.asked_ns = dp->now_ns};
 		udp_source_for(&path->peer, &known->local);
 	}
 	return known->local;
