@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from quicxdp.capture import MAX_BYTES_DEFAULT, Capture
@@ -11,6 +10,7 @@ from quicxdp.errors import QuicxdpError
 
 from .exits import StartError, sentence
 from .options import mebibytes
+from .private_file import new_file
 
 if TYPE_CHECKING:
     import argparse
@@ -21,9 +21,10 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     add = parser.add_argument
     add(
         "--pcap",
-        type=Path,
+        type=new_file,
         metavar="FILE",
-        help="write the packets of both lanes to this new pcapng file, for Wireshark",
+        help="write the packets of both lanes to this new pcapng file, for Wireshark; "
+        "{time} and {pid} in its name are replaced",
     )
     add(
         "--pcap-secrets",
@@ -56,7 +57,7 @@ def create(options: argparse.Namespace) -> Capture | None:
     except FileExistsError:
         raise StartError(
             f"the capture file {options.pcap} exists; packets are only written to a new "
-            f"file: remove it or name another"
+            f"file: remove it, or put {{time}} or {{pid}} into its name"
         ) from None
     except (OSError, QuicxdpError) as error:
         raise StartError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import capture_file, logs, url
 from .help import Formatter
 from .options import LOOPS, add_engine_option, add_io_options, seconds
+from .private_file import new_file
 from .request_options import DataOption
 
 if TYPE_CHECKING:
@@ -230,8 +231,9 @@ def _add_connection_options(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--secrets-log",
-        type=Path,
+        type=new_file,
         metavar="FILE",
-        help="write TLS secrets for Wireshark to this new file",
+        help="write TLS secrets for Wireshark to this new file ({time} and {pid} in its "
+        "name are replaced)",
     )
     capture_file.add_options(group)

@@ -1,16 +1,25 @@
-"""--secrets-log of the commands."""
+"""Files of the commands that hold secrets or payload: their names, and --secrets-log."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TextIO
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
 
 from quicxdp.private_file import create
 
 from .exits import StartError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def new_file(text: str) -> Path:
+    """Return the path that *text* stands for in this process.
+
+    Files are only made anew, so a server that is restarted needs a name that is free:
+    {time} becomes the time in UTC, {pid} the process's number.
+    """
+    now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return Path(text.replace("{time}", now).replace("{pid}", str(os.getpid())))
 
 
 def open_secrets_log(path: Path) -> TextIO:
@@ -20,7 +29,7 @@ def open_secrets_log(path: Path) -> TextIO:
     except FileExistsError:
         raise StartError(
             f"the secrets log {path} exists; secrets are only written to a new file: "
-            f"remove it or name another"
+            f"remove it, or put {{time}} or {{pid}} into its name"
         ) from None
     except OSError as error:
         raise StartError(

@@ -35,7 +35,7 @@ from .options import (
     seconds,
     xdp_options,
 )
-from .private_file import open_secrets_log
+from .private_file import new_file, open_secrets_log
 from .responder import Responder
 from .signals import first_signal
 
@@ -157,10 +157,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add(
         "--secrets-log",
-        type=Path,
+        type=new_file,
         metavar="FILE",
-        help="write TLS secrets for Wireshark to this new file; whoever has it can read "
-        "everything",
+        help="write TLS secrets for Wireshark to this new file ({time} and {pid} in its "
+        "name are replaced); whoever has it can read everything",
     )
     add(
         "--stats-file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,17 @@ def test_nothing_that_exists_is_written_to(tmp_path: Path, kind: str) -> None:
         private_file.open_secrets_log(path)
 
     assert kind != "dangling link" or not target.exists()
+
+
+def test_a_restarted_server_finds_a_free_name(tmp_path: Path) -> None:
+    """Files are only made anew, and systemd starts a server again with the same words."""
+    path = private_file.new_file(f"{tmp_path}/run-{{time}}-{{pid}}.keys")
+
+    assert re.fullmatch(rf"run-\d{{8}}T\d{{6}}Z-{os.getpid()}\.keys", path.name)
+    assert private_file.new_file("plain %p {x}.keys").name == "plain %p {x}.keys"
+    private_file.open_secrets_log(path).close()
+    with pytest.raises(StartError, match=r"put \{time\} or \{pid\} into its name"):
+        private_file.open_secrets_log(path)
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
