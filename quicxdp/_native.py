@@ -23,7 +23,7 @@ from .config import BATCH_MAX
 from .errors import DatapathError, UnavailableError, host_errno
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CData = NewType("CData", object)
 
@@ -81,7 +81,7 @@ class Lib(Protocol):
     def qx_local(self, dp: CData, out: CData, /) -> None: ...
     def qx_memory(self, dp: CData, lane: int, base: CData, /) -> int: ...
     def qx_get_stats(self, dp: CData, out: CData, /) -> int: ...
-    def qx_interface(self, dp: CData, out: CData, /) -> int: ...
+    def qx_interface(self, dp: CData, n: int, out: CData, /) -> int: ...
     def qx_tap_open(self, out: CData, cfg: CData, /) -> int: ...
     def qx_tap_close(self, tap: CData, /) -> None: ...
     def qx_tap_write(self, tap: CData, /) -> int: ...
@@ -173,7 +173,7 @@ def open_datapath(
     socket_fd: int,
     local: bytes,
     remote: bytes,
-    interface: str,
+    interfaces: Sequence[str],
     source_rules: bytes,
     **numbers: int,
 ) -> CData:
@@ -186,7 +186,9 @@ def open_datapath(
     """
     native = lib()
     cfg = _config(local, remote, numbers)
-    cfg.interface = interface.encode()
+    if interfaces:
+        cfg.interface = interfaces[0].encode()
+        cfg.more_interfaces = [name.encode() for name in interfaces[1:]]
     cfg.socket_fd = socket_fd
     # Copied by qx_open; until then this variable keeps the array alive.
     rules = _ffi.from_buffer("struct qx_source_rule[]", source_rules)
@@ -356,10 +358,10 @@ def read_stats(dp: CData) -> dict[str, Any]:
     return values
 
 
-def read_interface(dp: CData) -> dict[str, Any] | None:
-    """Return struct qx_interface_info with names for its numbers; None: there is none."""
+def read_interface(dp: CData, n: int) -> dict[str, Any] | None:
+    """Return a struct qx_interface_info, its numbers as names; None: it is not there."""
     out = _ffi.new("struct qx_interface_info *")
-    if not check(lib().qx_interface(dp, out), "asking about the interface"):
+    if not check(lib().qx_interface(dp, n, out), "asking about the interface"):
         return None
     return {
         "name": _ffi.string(out.name).decode(errors="replace"),

@@ -81,7 +81,7 @@ class Datapath:
         self._error = _native.ErrorSlot()
         self._book = AddressBook(family)
         self._peers = self._book.peers
-        self._memories: tuple[Any, ...] = _memories(dp)
+        self._memories: tuple[Any, ...] = _memories(dp, config)
         # Bound once: a global and two attribute look-ups per batch are a tenth of it.
         self._qx_recv = native.qx_recv
         self._qx_recv_done = native.qx_recv_done
@@ -120,7 +120,7 @@ class Datapath:
                 socket_fd=fd,
                 local=pack_addr(family, sock.getsockname()),
                 remote=remote,
-                interface=config.interfaces[0] if config.interfaces else "",
+                interfaces=config.interfaces,
                 source_rules=config.sources.packed(),
                 flags=_flags(config),
                 rx_frame_cnt=config.rx_frame_cnt,
@@ -209,7 +209,7 @@ class Datapath:
             _native.rejoin(dp)
         finally:
             # The old device's is gone, whatever came of it.
-            self._memories = _memories(dp)
+            self._memories = _memories(dp, self.config)
 
     def send(self, payload: bytes, items: array[int], paths: list[bytes]) -> int:
         """Send the datagrams that *items* cut *payload* into.
@@ -313,8 +313,10 @@ class Datapath:
 
     def interfaces(self) -> dict[str, InterfaceStats]:
         """Return what the interfaces turned out to be, by name; no system call."""
-        found = _native.read_interface(self._alive())
-        return {} if found is None else {found.pop("name"): InterfaceStats(**found)}
+        dp = self._alive()
+        numbers = range(len(self.config.interfaces))
+        found = [_native.read_interface(dp, number) for number in numbers]
+        return {item.pop("name"): InterfaceStats(**item) for item in found if item}
 
     def census(self) -> dict[str, int]:
         """Return how many frames are where; the values sum to `Stats.frame_cnt`."""
@@ -349,8 +351,10 @@ class Datapath:
             self.close()
 
 
-def _memories(dp: _native.CData) -> tuple[Any, ...]:
-    return tuple(_native.memory(dp, lane) for lane in range(len(_native.LANE_NAMES)))
+def _memories(dp: _native.CData, config: DatapathConfig) -> tuple[Any, ...]:
+    # The socket's, and one for each interface; the simulated NIC's has no name.
+    lane_cnt = 1 + max(1, len(config.interfaces))
+    return tuple(_native.memory(dp, lane) for lane in range(lane_cnt))
 
 
 def _flags(config: DatapathConfig) -> int:

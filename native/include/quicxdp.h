@@ -36,6 +36,7 @@
 #define QX_WHY_BYTES 256   /* size of the sentence that qx_open may fill */
 #define QX_IFNAME_BYTES 16 /* IFNAMSIZ */
 #define QX_QUEUE_MAX 64    /* of one interface */
+#define QX_MORE_INTERFACES_MAX 7
 #define QX_UDP_PAYLOAD_MAX 65507
 #define QX_SOURCE_RULES_MAX 4096
 
@@ -149,7 +150,7 @@ struct qx_datagram {
 	uint32_t frame;     /* opaque: names the buffer for qx_recv_done */
 	uint16_t path;      /* index into the batch's paths */
 	uint8_t ecn;        /* enum qx_ecn */
-	uint8_t lane;       /* enum qx_lane */
+	uint8_t lane;       /* QX_LANE_SOCKET, or QX_LANE_XDP plus which interface, from 0 */
 };
 
 /* What one qx_recv moved.  Neighbouring datagrams of one path share its entry; the same
@@ -225,8 +226,10 @@ struct qx_config {
 	struct qx_addr local;            /* port 0: the kernel picks one */
 	struct qx_addr remote;           /* QX_UNSPEC: not connected */
 	char interface[QX_IFNAME_BYTES]; /* "": socket lane only */
-	int32_t socket_fd;               /* a bound UDP socket to adopt, or -1 */
-	uint32_t flags;                  /* enum qx_config_flags */
+	/* Besides, for an endpoint on a wildcard address; "" ends them. */
+	char more_interfaces[QX_MORE_INTERFACES_MAX][QX_IFNAME_BYTES];
+	int32_t socket_fd;     /* a bound UDP socket to adopt, or -1 */
+	uint32_t flags;        /* enum qx_config_flags */
 	uint32_t rx_frame_cnt; /* per queue, power of two; 0: as design and memlock allow */
 	uint32_t tx_frame_cnt; /* per device, power of two; 0: likewise */
 	/* enum qx_xdp_mode.  QX_XDP_COPY and on insist: qx_open fails if it cannot be had. */
@@ -263,7 +266,7 @@ struct qx_interface_info {
 	char note[QX_WHY_BYTES]; /* less was had than wanted: how much, and the remedy */
 };
 
-/* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets.  The XDP
+/* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets, over all its interfaces.  The XDP
  * lane's system calls, drops that concern no endpoint in particular, and all from
  * fill_wakeups on are the device's: with several endpoints on one interface, each
  * reports the same sums there. */
@@ -407,12 +410,14 @@ uint32_t qx_error_cnt(const struct qx_datapath *dp);
 /* qx_local is the bound address, with the port that the kernel picked. */
 void qx_local(const struct qx_datapath *dp, struct qx_addr *out);
 
-/* qx_memory is the one region that all received payloads of a lane lie in, so that Python
- * can slice it by off_bytes.  Returns its length, 0 if dp does not have that lane. */
+/* qx_memory is the one region that all received payloads of a lane (as in qx_datagram: of an
+ * interface) lie in, so that Python can slice it by off_bytes.  Returns its length, 0 if dp
+ * does not have that lane. */
 size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base);
 
-/* qx_interface tells of dp's interface.  Returns 1 and *out, or 0: dp has none. */
-int qx_interface(const struct qx_datapath *dp, struct qx_interface_info *out);
+/* qx_interface tells of dp's interface number n, from 0.  Returns 1 and *out, or 0: dp has no
+ * such, or it is gone. */
+int qx_interface(const struct qx_datapath *dp, uint32_t n, struct qx_interface_info *out);
 
 /* qx_get_stats fills *out; one system call, and two per XDP queue. */
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out);

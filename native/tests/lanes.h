@@ -143,6 +143,7 @@ static struct {
 	uint32_t cnt;
 	uint32_t lane[QX_LANE_CNT];
 	uint32_t max_bytes;
+	uint32_t interface;  /* of the last one; UINT32_MAX: the socket */
 	struct qx_path path; /* of the last one */
 	uint8_t ecn;
 } heard;
@@ -175,7 +176,8 @@ static inline int take(struct qx_datapath *dp)
 			if (d->data[k] != pattern_byte(d->data[0], k))
 				T_FAIL("byte %u of %u is wrong", k, d->len_bytes);
 		heard.cnt++;
-		heard.lane[d->lane]++;
+		heard.lane[d->lane ? QX_LANE_XDP : QX_LANE_SOCKET]++;
+		heard.interface = (uint32_t)d->lane - QX_LANE_XDP;
 		if (d->len_bytes > heard.max_bytes)
 			heard.max_bytes = d->len_bytes;
 		heard.path = batch.paths[d->path];

@@ -31,7 +31,7 @@ static struct qx_interface_info info_of(const struct qx_datapath *dp)
 {
 	struct qx_interface_info info;
 
-	T_EQ(qx_interface(dp, &info), 1);
+	T_EQ(qx_interface(dp, 0, &info), 1);
 	T_EQ(strcmp(info.name, "qxb"), 0);
 	T_EQ(info.queue_cnt, 2);
 	return info;
@@ -197,6 +197,152 @@ static void a_mode_that_does_not_exist_is_refused(void)
 	T_CHECK(strstr(why, "xdp_mode"));
 }
 
+/* ---- Several interfaces ---- */
+
+/* A second cable: qxc 10.78.0.1, fd78::1 in namespace A, qxd 10.78.0.2, fd78::2 in B. */
+static void lay_second_cable(void)
+{
+	char lines[256];
+
+	snprintf(lines, sizeof(lines),
+		 "link add qxd index 74 type veth peer name qxc index 73 netns %d\n",
+		 (int)getpid());
+	T_EQ(netns_enter(NETNS_A), 0);
+	T_EQ(netns_ip(NETNS_B, lines), 0);
+	T_EQ(netns_ip(NETNS_B, "link set qxd up\naddr add 10.78.0.2/24 dev qxd\n"
+			       "addr add fd78::2/64 dev qxd nodad\n"),
+	     0);
+	T_EQ(netns_ip(NETNS_A, "link set qxc up\naddr add 10.78.0.1/24 dev qxc\n"
+			       "addr add fd78::1/64 dev qxc nodad\n"),
+	     0);
+}
+
+static void cut_second_cable(void)
+{
+	netns_ip(NETNS_A, "link del qxc\n");
+}
+
+/* The address of a host at the first or the second cable. */
+static struct qx_addr at_cable(uint32_t cable, uint8_t family, uint8_t host, uint16_t port)
+{
+	struct qx_addr a = netns_addr(family, host, port);
+
+	a.ip[1] = (uint8_t)(a.ip[1] + cable);
+	return a;
+}
+
+static struct qx_config config_of_both(void)
+{
+	struct qx_addr any = {.family = QX_IPV6, .port = SERVER_PORT};
+	struct qx_config cfg = server_config(any);
+
+	snprintf(cfg.more_interfaces[0], QX_IFNAME_BYTES, "qxd");
+	return cfg;
+}
+
+/* A wildcard server that names both has both, in either family. */
+static void an_endpoint_serves_several_interfaces(void)
+{
+	struct qx_config cfg = config_of_both();
+	struct qx_interface_info infos[2], none;
+	struct qx_stats before, stats;
+	struct qx_datapath *dp;
+	uint8_t *memory[2];
+	int cnt;
+
+	lay_second_cable();
+	dp = opened(&cfg);
+	before = stats_of(dp);
+	for (uint32_t cable = 0; cable < 2; cable++)
+		for
+			BOTH(family)
+			{
+				struct qx_addr to = at_cable(cable, family, 2, SERVER_PORT);
+				int fd = kernel_socket(NETNS_A, at_cable(cable, family, 1, 0),
+						       &to);
+
+				/* The first answer may go by socket, which finds the way. */
+				for (int i = 0; i < 5; i++) {
+					ask(dp, fd, QX_LANE_XDP);
+					T_EQ(heard.interface, cable);
+					to.port = heard.path.local.port;
+					T_EQ(memcmp(&heard.path.local, &to, sizeof(to)), 0);
+					if (i == 0)
+						read_news(dp);
+				}
+				close(fd);
+			}
+	stats = stats_of(dp);
+	cnt = qx_interface(dp, 0, &infos[0]) + qx_interface(dp, 1, &infos[1]) +
+	      qx_interface(dp, 2, &none);
+	T_CHECK(qx_memory(dp, QX_LANE_XDP, &memory[0]) > 0);
+	T_CHECK(qx_memory(dp, QX_LANE_XDP + 1, &memory[1]) > 0);
+	T_EQ(qx_memory(dp, QX_LANE_XDP + 2, &memory[1]), 0);
+	close_server(dp);
+	cut_second_cable();
+	T_EQ(cnt, 2);
+	T_EQ(strcmp(infos[0].name, "qxb"), 0);
+	T_EQ(strcmp(infos[1].name, "qxd"), 0);
+	T_EQ(stats.lane[QX_LANE_XDP].rx_packets, 20);
+	T_EQ(stats.rx_ring_produced, 20);
+	T_EQ(stats.lane[QX_LANE_XDP].tx_packets + stats.lane[QX_LANE_SOCKET].tx_packets, 20);
+	T_CHECK(stats.lane[QX_LANE_XDP].tx_packets >= 16);
+	T_EQ(stats.queue_cnt, 2 + infos[1].queue_cnt);
+	T_EQ(before.mirror_dumps, 2);
+}
+
+/* One interface that goes takes nothing with it; when it is back, it is joined again. */
+static void one_of_several_interfaces_may_go_and_come_back(void)
+{
+	struct qx_addr first = at_cable(0, QX_IPV4, 2, SERVER_PORT);
+	struct qx_addr second = at_cable(1, QX_IPV4, 2, SERVER_PORT);
+	struct qx_config cfg = config_of_both();
+	int fd, gone = 0, rejoined = -EAGAIN;
+	char why[QX_WHY_BYTES];
+	struct qx_datapath *dp;
+
+	lay_second_cable();
+	dp = opened(&cfg);
+	cut_second_cable();
+	for (int i = 0; i < 50 && !gone; i++)
+		if (readable(dp, QUIET_MS))
+			gone = take(dp);
+	T_EQ(gone, -ENETDOWN);
+	fd = peer(&first);
+	ask(dp, fd, QX_LANE_XDP);
+	T_EQ(qx_rejoin(dp, why), -ENODEV);
+	ask(dp, fd, QX_LANE_XDP);
+	close(fd);
+	lay_second_cable();
+	T_EQ(netns_enter(NETNS_B), 0);
+	for (int i = 0; i < 100 && rejoined < 0; i++) {
+		rejoined = qx_rejoin(dp, why);
+		if (rejoined < 0)
+			poll(NULL, 0, 10);
+	}
+	T_EQ(netns_enter(NETNS_A), 0);
+	fd = kernel_socket(NETNS_A, at_cable(1, QX_IPV4, 1, 0), &second);
+	ask(dp, fd, QX_LANE_XDP);
+	T_EQ(heard.interface, 1);
+	close(fd);
+	close_server(dp);
+	cut_second_cable();
+	T_EQ(rejoined, 0);
+}
+
+/* All of them or none: what was opened before the one that fails is closed again. */
+static void an_interface_that_fails_takes_the_others_with_it(void)
+{
+	struct qx_config cfg = config_of_both();
+	struct qx_datapath *dp = NULL;
+	char why[QX_WHY_BYTES] = "";
+
+	T_EQ(try_server(&dp, &cfg, why), -ENODEV);
+	if (strncmp(why, "qxd: ", 5))
+		T_FAIL("%s", why);
+	T_EQ(attached_mode(), 0);
+}
+
 static const struct t_case cases[] = {
 	{"generic mode carries traffic both ways", generic_mode_carries_traffic_both_ways},
 	{"a GSO sender loses nothing in generic mode",
@@ -207,6 +353,11 @@ static const struct t_case cases[] = {
 	{"endpoints of one interface agree on the mode",
 	 endpoints_of_one_interface_agree_on_the_mode},
 	{"a mode that does not exist is refused", a_mode_that_does_not_exist_is_refused},
+	{"an endpoint serves several interfaces", an_endpoint_serves_several_interfaces},
+	{"one of several interfaces may go and come back",
+	 one_of_several_interfaces_may_go_and_come_back},
+	{"an interface that fails takes the others with it",
+	 an_interface_that_fails_takes_the_others_with_it},
 };
 
 int main(int argc, char **argv)

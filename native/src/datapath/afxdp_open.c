@@ -213,7 +213,7 @@ static int open_in_some_mode(struct afxdp *x, const struct qx_nic_config *cfg, c
 {
 	int err;
 
-	if (cfg->mode == QX_XDP_AUTO || cfg->mode == QX_XDP_ZEROCOPY) {
+	if ((cfg->mode == QX_XDP_AUTO && !cfg->no_zerocopy) || cfg->mode == QX_XDP_ZEROCOPY) {
 		err = open_zerocopy(x, cfg, why);
 		if (!err || !x->zerocopy_err || cfg->mode == QX_XDP_ZEROCOPY)
 			return err;

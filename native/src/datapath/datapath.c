@@ -8,6 +8,12 @@
 
 #include "why.h"
 
+enum {
+	STATS_GAUGE_CNT =
+		(offsetof(struct qx_stats, zerocopy) - offsetof(struct qx_stats, frame_cnt)) /
+		sizeof(uint32_t)
+};
+
 /* Grows in every forked child, so a datapath opened before the fork knows that it is the
  * parent's.  Datapaths of several threads read it: atomic, and no registry to lock. */
 static _Atomic uint32_t fork_generation;
@@ -75,6 +81,31 @@ int datapath_watch(struct qx_datapath *dp, int fd, char *why)
 	return err;
 }
 
+/* join_more adds the other interfaces, each behind the last. */
+static int join_more(struct qx_datapath *first, struct qx_config *cfg, char *why)
+{
+	struct qx_datapath *last = first;
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < QX_MORE_INTERFACES_MAX; i++) {
+		struct qx_datapath *dp;
+
+		if (!cfg->more_interfaces[i][0])
+			break;
+		memcpy(cfg->interface, cfg->more_interfaces[i], sizeof(cfg->interface));
+		if (!(dp = new_datapath(cfg, why)))
+			return -ENOMEM;
+		dp->local = first->local;
+		dp->remote = first->remote;
+		dp->acl = first->acl;
+		dp->wait = first->wait;
+		dp->udp = first->udp;
+		last = last->next = dp;
+		err = datapath_join(dp, cfg, why);
+	}
+	return err;
+}
+
 int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
 {
 	struct qx_config cfg = *config;
@@ -100,6 +131,8 @@ int qx_open(struct qx_datapath **out, const struct qx_config *config, char *why)
 	if ((err = datapath_watch(dp, udp_fd(dp->udp), why)) < 0)
 		goto disown_socket;
 	if (cfg.interface[0] && (err = datapath_join(dp, &cfg, why)) < 0)
+		goto disown_socket;
+	if ((err = join_more(dp, &cfg, why)) < 0)
 		goto disown_socket;
 	*out = dp;
 	return 0;
@@ -162,10 +195,18 @@ void qx_close(struct qx_datapath *dp)
 	if (dp->udp && datapath_usable(dp) < 0)
 		udp_forked(dp->udp);
 	datapath_drop_tap(dp);
-	if (dp->port)
-		port_close(dp->port);
-	if (dp->dev)
-		device_put(dp->dev);
+	for (struct qx_datapath *m = dp; m; m = m->next) {
+		if (m->port)
+			port_close(m->port);
+		if (m->dev)
+			device_put(m->dev);
+	}
+	while (dp->next) {
+		struct qx_datapath *m = dp->next;
+
+		dp->next = m->next;
+		free(m);
+	}
 	udp_close(dp->udp);
 	icmp_close(dp->icmp);
 	wait_close(dp->wait);
@@ -211,9 +252,10 @@ size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base)
 		return 0;
 	if (lane == QX_LANE_SOCKET && dp->udp)
 		return udp_memory(dp->udp, base);
-	if (lane == QX_LANE_XDP && dp->dev)
-		return device_memory(dp->dev, base);
-	return 0;
+	if (lane < QX_LANE_XDP)
+		return 0;
+	dp = datapath_member(dp, lane - QX_LANE_XDP);
+	return dp && dp->dev ? device_memory(dp->dev, base) : 0;
 }
 
 int qx_next_error(struct qx_datapath *dp, struct qx_error *out)
@@ -232,32 +274,55 @@ uint32_t qx_error_cnt(const struct qx_datapath *dp)
 	return dp->errors.cnt + (dp->udp ? udp_error_cnt(dp->udp) : 0);
 }
 
-int qx_interface(const struct qx_datapath *dp, struct qx_interface_info *out)
+int qx_interface(const struct qx_datapath *dp, uint32_t n, struct qx_interface_info *out)
 {
 	int err = datapath_usable(dp);
 
 	if (err < 0)
 		return err;
-	if (!dp->dev)
+	dp = datapath_member(dp, n);
+	if (!dp || !dp->dev)
 		return 0;
 	device_info(dp->dev, out);
 	out->tx = dp->port_sends;
 	return 1;
 }
 
+/* Counters and gauges of interfaces are summed; all but the last one.  They are 64-bit numbers
+ * up to frame_cnt and 32-bit ones from there. */
+static void add_interface(struct qx_stats *sum, const struct qx_stats *one, bool first)
+{
+	uint64_t *wide = (uint64_t *)sum;
+	uint32_t *narrow = &sum->frame_cnt;
+	uint32_t zerocopy = one->zerocopy && (first || sum->zerocopy);
+
+	for (size_t i = 0; i < offsetof(struct qx_stats, frame_cnt) / sizeof(*wide); i++)
+		wide[i] += ((const uint64_t *)one)[i];
+	for (size_t i = 0; i < STATS_GAUGE_CNT; i++)
+		narrow[i] += (&one->frame_cnt)[i];
+	sum->zerocopy = zerocopy;
+}
+
 int qx_get_stats(struct qx_datapath *dp, struct qx_stats *out)
 {
 	int err = datapath_usable(dp);
 
-	*out = dp->left;
+	*out = (struct qx_stats){0};
 	if (err < 0)
 		return err;
+	for (const struct qx_datapath *m = dp; m; m = m->next) {
+		struct qx_stats one = m->left;
+
+		if (m->port)
+			err = port_stats(m->port, &one);
+		if (err < 0)
+			return err;
+		add_interface(out, &one, m == dp);
+	}
 	if (dp->udp)
 		udp_stats(dp->udp, out);
 	if (dp->icmp)
 		icmp_stats(dp->icmp, out);
-	if (dp->port)
-		err = port_stats(dp->port, out);
 	for (uint32_t i = 0; i < QX_DROP_CNT; i++)
 		out->drop[i] += dp->drop[i];
 	out->errors_lost += dp->errors.lost;

@@ -16,7 +16,11 @@
 #include "udp.h"
 #include "wait.h"
 
+/* An endpoint on several interfaces is a chain of these, one for each.  The first is the
+ * caller's; the others hold what belongs to an interface (from nic to left, starved and
+ * want_write of their lane) and borrow socket, rules and wait set from it. */
 struct qx_datapath {
+	struct qx_datapath *next; /* the same endpoint on its next interface, or NULL */
 	uint32_t fork_generation; /* of the process that opened it */
 	uint32_t flags;           /* enum qx_config_flags */
 	struct qx_addr local;
@@ -49,6 +53,7 @@ struct qx_datapath {
 	uint64_t now_ns;      /* as the last qx_recv was told */
 
 	enum qx_lane reserved_lane; /* from qx_reserve to qx_commit */
+	struct qx_port *reserved_port;
 	uint32_t reserved_cnt;
 	uint32_t reserved_bytes;      /* of each */
 	bool starved[QX_LANE_CNT];    /* qx_reserve found nothing free */
@@ -83,6 +88,15 @@ void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *
 			   uint32_t first);
 void datapath_tap_sent(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n);
 void datapath_drop_tap(struct qx_datapath *dp);
+
+/* datapath_member is the part of an endpoint on its interface number n, or NULL. */
+static inline const struct qx_datapath *datapath_member(const struct qx_datapath *dp,
+							uint32_t n)
+{
+	while (dp && n-- > 0)
+		dp = dp->next;
+	return dp;
+}
 
 /* datapath_join opens or shares the device of cfg's interface and registers there; after an
  * error only qx_close may follow.  datapath_open_port is its second half. */

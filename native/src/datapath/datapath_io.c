@@ -56,13 +56,20 @@ void datapath_want_room(struct qx_datapath *dp, bool want)
 
 /* ---- Receiving ---- */
 
+static bool has_rings(const struct qx_datapath *dp)
+{
+	while (dp && (!dp->port || dp->port_down))
+		dp = dp->next;
+	return dp != NULL;
+}
+
 /* Is it the socket's turn?  Asked before the rings with what they gave last, and after
  * them if they gave nothing. */
 static bool socket_is_due(const struct qx_datapath *dp, bool rings_empty, uint64_t now_ns)
 {
 	if (!dp->udp)
 		return false;
-	if (!dp->port || dp->port_down)
+	if (!has_rings(dp))
 		return true;
 	if (dp->socket_was_empty)
 		return now_ns - dp->socket_asked_ns >= QUIET_NS;
@@ -80,23 +87,51 @@ static void recv_socket(struct qx_datapath *dp, struct qx_batch *batch, uint64_t
 		datapath_tap_received(dp, batch, before);
 }
 
-static void recv_port(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
+/* recv_port appends what came over dp's interface number n, of which m is the part. */
+static void recv_port(struct qx_datapath *dp, struct qx_datapath *m, uint32_t n,
+		      struct qx_batch *batch, uint64_t now_ns)
 {
+	uint32_t before = batch->datagram_cnt;
 	int got;
 
-	if (!dp->port || dp->port_down)
+	if (!m->port || m->port_down)
 		return;
-	got = port_recv(dp->port, batch, now_ns);
+	got = port_recv(m->port, batch, now_ns);
+	for (uint32_t i = before; n > 0 && i < batch->datagram_cnt; i++)
+		batch->datagrams[i].lane = (uint8_t)(QX_LANE_XDP + n);
 	if (got >= 0)
 		return;
 	dp->deferred_error = got;
 	if (got == -ENETDOWN) {
 		/* A dead descriptor would stay ready for ever. */
-		set_want_write(dp, QX_LANE_XDP, false);
-		datapath_unwatch_port(dp);
-		dp->port_down = true;
+		set_want_write(m, QX_LANE_XDP, false);
+		datapath_unwatch_port(m);
+		m->port_down = true;
 	} else if (got == -ESTALE) {
-		dp->port_stale = true;
+		m->port_stale = true;
+	}
+}
+
+/* The first one may fill the batch, so each comes first in turn. */
+static void recv_ports(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
+{
+	struct qx_datapath *m = dp;
+	uint32_t n = 0;
+
+	if (!dp->next) {
+		recv_port(dp, dp, 0, batch, now_ns);
+		return;
+	}
+	for (uint32_t i = 0; i < dp->turns % (QX_MORE_INTERFACES_MAX + 1); i++) {
+		m = m->next ? m->next : dp;
+		n = m == dp ? 0 : n + 1;
+	}
+	for (struct qx_datapath *first = m; m;) {
+		recv_port(dp, m, n, batch, now_ns);
+		m = m->next ? m->next : dp;
+		n = m == dp ? 0 : n + 1;
+		if (m == first)
+			break;
 	}
 }
 
@@ -117,15 +152,16 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 		tap_set_virtual_now(dp->tap, now_ns);
 	/* The rings were full of frames under way; the caller tries again now, and if it
 	 * has nothing to send any more, nothing may stay ready for it. */
-	if (dp->starved[QX_LANE_XDP]) {
-		dp->starved[QX_LANE_XDP] = false;
-		set_want_write(dp, QX_LANE_XDP, false);
-	}
+	for (struct qx_datapath *m = dp; m; m = m->next)
+		if (m->starved[QX_LANE_XDP]) {
+			m->starved[QX_LANE_XDP] = false;
+			set_want_write(m, QX_LANE_XDP, false);
+		}
 	dp->turns_without_socket++;
 	if (dp->rings_were_busy && socket_is_due(dp, false, now_ns))
 		recv_socket(dp, batch, now_ns);
 	before = batch->datagram_cnt;
-	recv_port(dp, batch, now_ns);
+	recv_ports(dp, batch, now_ns);
 	dp->rings_were_busy = batch->datagram_cnt > before;
 	if (batch->datagram_cnt == 0 && socket_is_due(dp, true, now_ns))
 		recv_socket(dp, batch, now_ns);
@@ -135,7 +171,8 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 		dp->deferred_error = 0;
 		return err;
 	}
-	expect_port(dp, false);
+	for (struct qx_datapath *m = dp; m; m = m->next)
+		expect_port(m, false);
 	dp->lent = batch->datagram_cnt > 0;
 	return (int)batch->datagram_cnt;
 }
@@ -159,35 +196,44 @@ void qx_recv_done(struct qx_datapath *dp, struct qx_batch *batch)
 	if (datapath_usable(dp) < 0)
 		return;
 	for (; d < end; d += cnt) {
+		const struct qx_datapath *m;
+
 		cnt = 1;
 		if (d->lane == QX_LANE_SOCKET && dp->udp) {
 			cnt = same_frame_cnt(d, end);
 			udp_recv_done(dp->udp, d->frame, cnt);
-		} else if (dp->port) {
-			port_recv_done(dp->port, d->frame);
+		} else if (d->lane != QX_LANE_SOCKET &&
+			   (m = datapath_member(dp, d->lane - QX_LANE_XDP)) && m->port) {
+			port_recv_done(m->port, d->frame);
 			from_port = true;
 		}
 	}
-	if (from_port)
-		port_recv_publish(dp->port);
+	for (struct qx_datapath *m = dp; from_port && m; m = m->next)
+		if (m->port)
+			port_recv_publish(m->port);
 	batch->datagram_cnt = batch->path_cnt = 0;
 	dp->lent = false;
 }
 
 /* ---- Sending ---- */
 
-/* The lane is chosen anew for every reservation: neighbours come and go. */
-static int choose_lane(struct qx_datapath *dp, const struct qx_path *path)
+/* The lane is chosen anew for every reservation: neighbours come and go.  Whose interface has
+ * a way to the peer, or NULL: the socket. */
+static struct qx_datapath *choose_interface(struct qx_datapath *dp,
+					    const struct qx_path *path)
 {
-	if (dp->port && dp->port_sends && !dp->port_down && port_can_reach(dp->port, path))
-		return QX_LANE_XDP;
-	return dp->udp ? QX_LANE_SOCKET : -ENETUNREACH;
+	for (; dp; dp = dp->next)
+		if (dp->port && dp->port_sends && !dp->port_down &&
+		    port_can_reach(dp->port, path))
+			return dp;
+	return NULL;
 }
 
 int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_bytes,
 	       struct qx_slot *slots, uint32_t n)
 {
-	int lane, got, err = datapath_usable(dp);
+	int got, err = datapath_usable(dp);
+	struct qx_datapath *via;
 	struct qx_path whole;
 
 	if (err < 0)
@@ -200,19 +246,20 @@ int qx_reserve(struct qx_datapath *dp, const struct qx_path *path, uint32_t len_
 	if (dp->icmp && path->peer.family != QX_UNSPEC &&
 	    len_bytes > icmp_limit(dp->icmp, &path->peer, dp->now_ns))
 		return -EMSGSIZE;
-	lane = choose_lane(dp, path);
-	if (lane < 0)
-		return lane;
-	if (lane == QX_LANE_XDP)
-		got = port_reserve(dp->port, path, len_bytes, slots, n);
+	via = choose_interface(dp, path);
+	if (!via && !dp->udp)
+		return -ENETUNREACH;
+	dp->reserved_lane = via ? QX_LANE_XDP : QX_LANE_SOCKET;
+	dp->reserved_port = via ? via->port : NULL;
+	if (via)
+		got = port_reserve(via->port, path, len_bytes, slots, n);
 	else
 		got = udp_reserve(dp->udp, path, len_bytes, slots, n);
-	dp->reserved_lane = (enum qx_lane)lane;
 	if (dp->tap)
 		dp->reserved_path = *path;
 	dp->reserved_cnt = got > 0 ? (uint32_t)got : 0;
 	dp->reserved_bytes = len_bytes;
-	dp->starved[lane] = got == 0 && n > 0;
+	(via ? via : dp)->starved[dp->reserved_lane] = got == 0 && n > 0;
 	return got;
 }
 
@@ -240,7 +287,7 @@ int qx_commit(struct qx_datapath *dp, const struct qx_slot *slots, uint32_t n)
 		return err;
 	note_sent(dp, slots, n);
 	if (dp->reserved_lane == QX_LANE_XDP)
-		return dp->port ? port_commit(dp->port, slots, n) : -EINVAL;
+		return dp->reserved_port ? port_commit(dp->reserved_port, slots, n) : -EINVAL;
 	err = dp->udp ? udp_commit(dp->udp, slots, n) : -EINVAL;
 	if (dp->tap && err == 0)
 		datapath_tap_sent(dp, slots, n);
@@ -258,10 +305,13 @@ int qx_flush(struct qx_datapath *dp)
 		socket_blocked = udp_flush(dp->udp) > 0;
 		set_want_write(dp, QX_LANE_SOCKET, socket_blocked);
 	}
-	if (dp->port && !dp->port_down) {
-		port_blocked = port_flush(dp->port) > 0 || dp->starved[QX_LANE_XDP];
-		set_want_write(dp, QX_LANE_XDP, port_blocked);
-	}
+	for (struct qx_datapath *m = dp; m; m = m->next)
+		if (m->port && !m->port_down) {
+			bool blocked = port_flush(m->port) > 0 || m->starved[QX_LANE_XDP];
+
+			set_want_write(m, QX_LANE_XDP, blocked);
+			port_blocked |= blocked;
+		}
 	return socket_blocked || port_blocked;
 }
 

@@ -82,6 +82,7 @@ int datapath_join(struct qx_datapath *dp, const struct qx_config *cfg, char *why
 	dp->nic.huge_pages = cfg->flags & QX_CFG_HUGE_PAGES;
 	if ((err = device_get(&dp->dev, &dp->nic, why)) < 0)
 		return err;
+	dp->nic.no_zerocopy = device_copies(dp->dev);
 	return datapath_open_port(dp, why);
 }
 
@@ -165,12 +166,19 @@ int qx_rejoin(struct qx_datapath *dp, char *why)
 		why_set(why, "this endpoint was opened without an interface");
 		return -EINVAL;
 	}
-	if (dp->port && !dp->port_down && !dp->port_stale)
-		return 0;
-	if (dp->lent) {
-		why_set(why, "%s: a batch was not given back yet", dp->nic.interface);
-		return -EBUSY;
+	/* One that stays away must not keep the others away. */
+	for (struct qx_datapath *m = dp; m; m = m->next) {
+		int one;
+
+		if (m->port && !m->port_down && !m->port_stale)
+			continue;
+		if (dp->lent) {
+			why_set(why, "%s: a batch was not given back yet", m->nic.interface);
+			return -EBUSY;
+		}
+		leave(m);
+		one = join_again(m, err ? unread : why);
+		err = err ? err : one;
 	}
-	leave(dp);
-	return join_again(dp, why);
+	return err;
 }

@@ -19,6 +19,16 @@ struct source {
 	uint64_t asked_ns;
 };
 
+/* drop_devices undoes what qx_set_tap has done with the devices so far. */
+static void drop_devices(struct qx_datapath *dp)
+{
+	for (struct qx_datapath *m = dp; m; m = m->next) {
+		if (m->tap && m->dev)
+			device_drop_tap(m->dev);
+		m->tap = NULL;
+	}
+}
+
 int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap)
 {
 	int err = datapath_usable(dp), interface = 0;
@@ -33,22 +43,28 @@ int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap)
 		return err;
 	if (dp->udp && (interface = tap_interface(tap, TAP_RAW_IP, "socket")) < 0)
 		return interface;
-	if (dp->dev && (err = device_set_tap(dp->dev, tap)) < 0)
-		return err;
+	for (struct qx_datapath *m = dp; m; m = m->next) {
+		if (m->dev && (err = device_set_tap(m->dev, tap)) < 0)
+			goto drop;
+		m->tap = tap;
+	}
 	tap_get(tap);
-	dp->tap = tap;
 	dp->tap_interface = (uint32_t)interface;
 	return 0;
+
+drop:
+	drop_devices(dp);
+	return err;
 }
 
 void datapath_drop_tap(struct qx_datapath *dp)
 {
-	if (!dp->tap)
+	struct qx_tap *tap = dp->tap;
+
+	if (!tap)
 		return;
-	if (dp->dev)
-		device_drop_tap(dp->dev);
-	tap_put(dp->tap);
-	dp->tap = NULL;
+	drop_devices(dp);
+	tap_put(tap);
 }
 
 void datapath_tap_received(const struct qx_datapath *dp, const struct qx_batch *batch,

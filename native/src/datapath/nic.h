@@ -137,6 +137,9 @@ struct qx_nic_config {
 	uint32_t busy_poll_us;
 	uint32_t busy_poll_budget;
 	bool huge_pages;
+	/* Not again: in a driver that refuses, a try at once would find what the last one
+	 * has yet to release, and so on for ever. */
+	bool no_zerocopy;
 	/* Opening waits for nothing: what the kernel has yet to release is -EAGAIN, and is
 	 * never answered with fewer buffers. */
 	bool at_once;
