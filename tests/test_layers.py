@@ -86,6 +86,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("capture", "transport"),
         *BASICS,
     },
+    # HTTP/3 without I/O; what it sends on is handed to it.
+    "h3": {"errors"},
     "__init__": {"server", "capture", "client", "endpoint", *BASICS},
     "cli": {
         *(

@@ -1,0 +1,510 @@
+"""What arrives: frames of request streams become events.
+
+One call per stream and turn, however many frames came; the data of all its DATA frames
+becomes one event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pylsqpack
+
+from . import fields as sections
+from . import varint
+from .codes import ErrorCode, FrameType
+from .core import SERVER_OPENED, UNIDIRECTIONAL, ConnectionFault
+from .events import (
+    DatagramReceived,
+    DataReceived,
+    InterimReceived,
+    RequestReceived,
+    RequestRefused,
+    ResponseReceived,
+    SendingStopped,
+    SessionStreamReceived,
+    StreamReset,
+    TrailersReceived,
+)
+from .fields import NO_LENGTH, Malformed, TooLarge
+from .priority import DEFAULT, Priority, priority_of
+from .sessions import Sessions
+from .states import RECV_ROWS, REQUEST_ERRORS, STREAM_ERRORS, Got, Recv, Send
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .events import Fields
+
+_DATA: Final = int(FrameType.DATA)
+_HEADERS: Final = int(FrameType.HEADERS)
+_ONE_BYTE: Final = 0x40
+_SUCCESS: Final = range(200, 300)
+_NO_CONTENT: Final = (204, 304)
+_FINAL: Final = 200
+_TOO_LARGE: Final = 431
+
+
+class _MessageFault(Exception):  # noqa: N818  (of the peer, and it ends a message)
+    """A message is malformed or incomplete; other streams go on."""
+
+    def __init__(self, error_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.error_code = error_code
+        self.reason = reason
+
+
+class Receiving(Sessions):
+    """The receiving half."""
+
+    # ---- From QUIC ---------------------------------------------------------------------
+
+    def receive(self, stream_id: int, data: bytes, ended: bool, /) -> None:  # noqa: FBT001
+        """Take data of a stream, in order, and perhaps its end."""
+        if self.is_failed:
+            return
+        try:
+            if stream_id & UNIDIRECTIONAL:
+                used_bytes = self._receive_uni(stream_id, data, ended=ended)
+            else:
+                stream = self._streams.get(stream_id) or self._peer_opens(stream_id)
+                used_bytes = 0
+                if stream is not None:
+                    used_bytes = self._receive_request(stream, data, ended=ended)
+        except ConnectionFault as fault:
+            self._fail(fault)
+            return
+        if self._credit is not None and len(data) > used_bytes:
+            self._credit(stream_id, len(data) - used_bytes)
+
+    def receive_reset(self, stream_id: int, error_code: int, /) -> None:
+        """Take note that the peer has broken its half of a stream off."""
+        if self.is_failed:
+            return
+        try:
+            if stream_id & UNIDIRECTIONAL:
+                self._reset_uni(stream_id, error_code)
+            else:
+                stream = self._streams.get(stream_id) or self._peer_opens(stream_id)
+                if stream is not None:
+                    self._reset(stream, error_code)
+        except ConnectionFault as fault:
+            self._fail(fault)
+
+    def receive_stop(self, stream_id: int, error_code: int, /) -> None:
+        """Take note that the peer wants no more of our half; QUIC has reset it."""
+        if self.is_failed:
+            return
+        try:
+            self._check_own_critical(stream_id)
+            stream = self._streams.get(stream_id)
+            if stream is None and not stream_id & UNIDIRECTIONAL:
+                stream = self._peer_opens(stream_id)
+            if stream is not None and stream.send < Send.ENDED:
+                self._cancelled(stream)
+                stream.send = Send.GONE
+                if stream.is_told:
+                    self._events.append(SendingStopped(stream_id, error_code))
+                self._settle(stream)
+        except ConnectionFault as fault:
+            self._fail(fault)
+
+    def receive_datagram(self, data: bytes, /) -> None:
+        """Take the payload of a DATAGRAM frame."""
+        if self.is_failed:
+            return
+        quarter_id, at = varint.decode(data, 0)
+        if quarter_id < 0 or quarter_id > varint.MAX // 4:
+            self._fail(
+                ConnectionFault(
+                    ErrorCode.H3_DATAGRAM_ERROR, "a datagram without a stream"
+                )
+            )
+            return
+        # For a stream that is over, or not known yet, it is dropped, as on any way (RFC
+        # 9297 section 2.1).
+        stream = self._streams.get(quarter_id * 4)
+        if stream is not None and stream.is_told and self.config.datagrams:
+            self._events.append(DatagramReceived(stream.id, data[at:]))
+
+    def priority(self, request: RequestReceived) -> Priority:
+        """Return the priority that a client wants for a request, by either way."""
+        if self._priorities:
+            # Overtakes the field, being newer or meant to be (RFC 9218 section 7).
+            update = self._priorities.pop(request.stream_id, None)
+            if update is not None:
+                return update
+        return priority_of(request.fields) if request.fields else DEFAULT
+
+    # ---- Streams -----------------------------------------------------------------------
+
+    def _peer_opens(self, stream_id: int) -> Stream | None:
+        """Return the stream that arrives here first; None if it is not wanted."""
+        if stream_id & SERVER_OPENED != (SERVER_OPENED if self._is_client else 0):
+            return None  # one of ours, which is over
+        if not self._opened.take(stream_id):
+            return None
+        if self._is_client and not self.config.webtransport:
+            raise ConnectionFault(
+                ErrorCode.H3_STREAM_CREATION_ERROR, "servers open no request streams"
+            )
+        stream = Stream(stream_id)
+        if self._goaway_sent_id is not None and stream_id >= self._goaway_sent_id:
+            # Sent before the client saw GOAWAY: it may repeat it (RFC 9114 section 5.2).
+            self._fail_message(
+                stream, ErrorCode.H3_REQUEST_REJECTED, "the server is going away"
+            )
+            return None
+        self._streams[stream_id] = stream
+        return stream
+
+    def _reset(self, stream: Stream, error_code: int) -> None:
+        if stream.recv >= Recv.UNWANTED:
+            return
+        self._cancelled(stream)
+        stream.recv = Recv.DONE
+        self._drop_input(stream)
+        if stream.is_told:
+            self._events.append(StreamReset(stream.id, error_code))
+        else:
+            # Nobody will answer it.
+            self._break_off(stream, ErrorCode.H3_REQUEST_INCOMPLETE)
+            self._events.append(
+                RequestRefused(
+                    stream.id, 0, ErrorCode.H3_REQUEST_INCOMPLETE, "reset by the client"
+                )
+            )
+        self._settle(stream)
+
+    def _receive_request(self, stream: Stream, data: bytes, *, ended: bool) -> int:
+        """Take data of a bidirectional stream; return how much was of a body."""
+        recv = stream.recv
+        if recv >= Recv.UNWANTED:
+            return 0
+        if stream.is_blocked:
+            stream.buffer += data
+            stream.held_bytes += len(data)
+            stream.is_end_held = ended
+            return len(data)
+        try:
+            if recv is Recv.SESSION:
+                return self._receive_session(stream, data, ended=ended)
+            if stream.buffer:
+                data = stream.buffer + data
+                stream.buffer = b""
+            return self._read_frames(stream, data, ended=ended)
+        except (_MessageFault, TooLarge) as fault:
+            if ended:
+                stream.recv = Recv.DONE  # there is nothing left to be stopped
+                self._drop_input(stream)
+            self._give_up(stream, fault)
+        return 0
+
+    def _give_up(self, stream: Stream, fault: _MessageFault | TooLarge) -> None:
+        if isinstance(fault, TooLarge):
+            self._refuse_size(stream)
+        else:
+            self._fail_message(stream, fault.error_code, fault.reason)
+
+    def _step(self, stream: Stream, got: Got) -> None:
+        """Move on in the table, or fail as it says."""
+        state = RECV_ROWS[stream.recv][got]
+        if isinstance(state, Recv):
+            stream.recv = state
+            return
+        reason = f"{got.name} in the state {stream.recv.name}"
+        if state in STREAM_ERRORS:
+            raise _MessageFault(state, reason)
+        raise ConnectionFault(state, reason)
+
+    # ---- Frames ------------------------------------------------------------------------
+
+    def _read_frames(self, stream: Stream, data: bytes, *, ended: bool) -> int:
+        at, frame_cnt, size, before_bytes = 0, 0, len(data), stream.body_bytes
+        pieces: list[bytes] = []
+        while at < size:
+            if stream.left_bytes:
+                at = _pass_on(stream, data, at, pieces)
+                continue
+            kind, length, start = _frame_at(data, at)
+            if length < 0:
+                stream.buffer = data[at:]
+                break
+            frame_cnt += 1
+            if kind == _DATA:
+                self._step(stream, Got.DATA)
+                stream.left_bytes, stream.is_skipping, at = length, False, start
+            elif kind == _HEADERS:
+                self._body_received(stream, pieces)
+                if size - start < length:
+                    self._check_section(stream, length)
+                    stream.buffer = data[at:]
+                    break
+                at = start + length
+                self._section(stream, data, (start, at), ended=ended)
+                if stream.is_blocked:
+                    return stream.body_bytes - before_bytes + stream.held_bytes
+            elif kind == FrameType.WEBTRANSPORT_STREAM and self.config.webtransport:
+                # Until the end of the stream; its length is the session.
+                return self._session_begins(stream, length, data[start:], ended=ended)
+            else:
+                self._check_other(kind)
+                stream.left_bytes, stream.is_skipping, at = length, True, start
+        self._frames_read(stream, pieces, ended=ended)
+        used_bytes = stream.body_bytes - before_bytes
+        if frame_cnt > 1 or self._debt:
+            self._charge(frame_cnt, used_bytes)
+        return used_bytes
+
+    def _frames_read(self, stream: Stream, pieces: list[bytes], *, ended: bool) -> None:
+        if not ended:
+            self._body_received(stream, pieces)
+        elif stream.left_bytes or stream.buffer:
+            # RFC 9114 section 7.1.
+            raise ConnectionFault(
+                ErrorCode.H3_FRAME_ERROR, "a stream ended within a frame"
+            )
+        elif stream.recv < Recv.UNWANTED:  # not told with the section that was last
+            data = b"".join(pieces)
+            stream.body_bytes += len(data)
+            self._check_length(stream)
+            self._step(stream, Got.END)
+            self._events.append(DataReceived(stream.id, data, ended=True))
+            if stream.send >= Send.ENDED or stream.is_session:
+                self._settle(stream)
+
+    def _body_received(self, stream: Stream, pieces: list[bytes]) -> None:
+        if not pieces:
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        stream.body_bytes += len(data)
+        if 0 <= stream.expected_bytes < stream.body_bytes:
+            raise _MessageFault(
+                ErrorCode.H3_MESSAGE_ERROR, "the body is longer than its content-length"
+            )
+        self._events.append(DataReceived(stream.id, data, ended=False))
+
+    def _check_other(self, kind: int) -> None:
+        if (error := REQUEST_ERRORS[self._role].get(kind)) is not None:
+            raise ConnectionFault(
+                error, f"frame type {kind:#x} must not come on a request stream"
+            )
+
+    def _check_section(self, stream: Stream, length: int) -> None:
+        """Check, before it is kept or decoded, that a section may come, so long."""
+        if stream.recv >= Recv.BODY:
+            state = RECV_ROWS[stream.recv][Got.TRAILERS]
+            if not isinstance(state, Recv):
+                raise ConnectionFault(state, f"HEADERS in the state {stream.recv.name}")
+        if stream.id & SERVER_OPENED:
+            raise ConnectionFault(
+                ErrorCode.H3_STREAM_CREATION_ERROR, "servers open no request streams"
+            )
+        if length > self.config.field_section_bytes_max:
+            raise TooLarge
+
+    @staticmethod
+    def _check_length(stream: Stream) -> None:
+        if stream.expected_bytes not in (NO_LENGTH, stream.body_bytes):
+            raise _MessageFault(
+                ErrorCode.H3_MESSAGE_ERROR,
+                "the body is not as long as its content-length",
+            )
+
+    # ---- Sections ----------------------------------------------------------------------
+
+    def _section(
+        self, stream: Stream, data: bytes, place: tuple[int, int], *, ended: bool
+    ) -> None:
+        start, end = place
+        self._check_section(stream, end - start)
+        try:
+            decoder, fields = self._decoder.feed_header(stream.id, data[start:end])
+        except pylsqpack.StreamBlocked:
+            stream.is_blocked = True
+            stream.buffer = data[end:]
+            stream.held_bytes = len(stream.buffer)
+            stream.is_end_held = ended
+        except pylsqpack.DecompressionFailed as error:
+            raise _decompression_failed() from error
+        else:
+            self._section_received(
+                stream, decoder, fields, ended=ended and end == len(data)
+            )
+
+    def _section_received(
+        self, stream: Stream, decoder: bytes, fields: Fields, *, ended: bool
+    ) -> None:
+        if decoder and self.config.qpack_table_bytes:
+            self._quic.send_stream_data(self._decoder_id, decoder)
+        try:
+            if stream.recv >= Recv.BODY:
+                self._trailers_received(stream, fields, ended=ended)
+            elif self._is_client:
+                self._response_received(stream, fields, ended=ended)
+            else:
+                self._request_received(stream, fields, ended=ended)
+        except Malformed as malformed:
+            raise _MessageFault(ErrorCode.H3_MESSAGE_ERROR, str(malformed)) from malformed
+
+    def _request_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        config = self.config
+        request = sections.request_untrusted(
+            fields,
+            config.field_section_bytes_max,
+            with_protocol=config.connect_protocol,
+        )
+        method, scheme, authority, path, protocol, rest, length = request
+        if method == b"CONNECT":
+            stream.is_connect = True
+            stream.is_session = config.webtransport and protocol == b"webtransport"
+            self._step(stream, Got.CONNECT)
+        else:
+            stream.is_head = method == b"HEAD"
+            stream.expected_bytes = length
+            self._step(stream, Got.HEAD)
+        if ended:
+            self._check_length(stream)
+            self._step(stream, Got.END)
+        stream.is_told = True
+        self.request_cnt += 1
+        self._events.append(
+            RequestReceived(
+                stream.id, method, scheme, authority, path, protocol, rest, ended
+            )
+        )
+        if self.request_cnt >= config.requests_max and not self.is_draining:
+            self.send_goaway()
+
+    def _response_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        status, rest, length = sections.response_untrusted(
+            fields, self.config.field_section_bytes_max
+        )
+        if status < _FINAL:
+            self._step(stream, Got.INTERIM)
+            self._events.append(InterimReceived(stream.id, status, rest))
+            if ended:
+                self._step(stream, Got.END)
+            return
+        if stream.is_connect and status in _SUCCESS:
+            self._step(stream, Got.CONNECT)
+            if stream.is_session:
+                self._begin_session(stream)
+        else:
+            self._step(stream, Got.HEAD)
+            # RFC 9110 section 8.6: the length of what another request would have got.
+            without_body = stream.is_head or status in _NO_CONTENT
+            stream.expected_bytes = 0 if without_body else length
+        if ended:
+            self._check_length(stream)
+            self._step(stream, Got.END)
+        self._events.append(ResponseReceived(stream.id, status, rest, ended))
+        if ended:
+            self._settle(stream)
+
+    def _trailers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        fields = sections.trailers_untrusted(fields, self.config.field_section_bytes_max)
+        self._step(stream, Got.TRAILERS)
+        self._check_length(stream)
+        if ended:
+            self._step(stream, Got.END)
+        self._events.append(TrailersReceived(stream.id, fields, ended))
+        if ended and stream.send >= Send.ENDED:
+            self._settle(stream)
+
+    def _refuse_size(self, stream: Stream) -> None:
+        """Answer a section that is larger than was allowed (RFC 9114 section 4.2.2)."""
+        if self._is_client or stream.is_told:
+            self._fail_message(
+                stream, ErrorCode.H3_EXCESSIVE_LOAD, "a section is larger than allowed"
+            )
+            return
+        self._want_no_more(stream, ErrorCode.H3_NO_ERROR)
+        section = self._encode(stream.id, [(b":status", b"%d" % _TOO_LARGE)])
+        stream.send = Send.ENDED
+        self._write(stream, varint.frame(_HEADERS, section), end=True)
+        self._events.append(
+            RequestRefused(
+                stream.id,
+                _TOO_LARGE,
+                ErrorCode.H3_NO_ERROR,
+                f"the fields are larger than {self.config.field_section_bytes_max} bytes",
+            )
+        )
+        self._settle(stream)
+
+    # ---- Sections that wait for QPACK's encoder stream ---------------------------------
+
+    def _resume(self, stream: Stream) -> None:
+        stream.is_blocked = False
+        rest, stream.buffer = stream.buffer, b""
+        held_bytes, stream.held_bytes = stream.held_bytes, 0
+        ended = stream.is_end_held
+        used_bytes = 0
+        try:
+            decoder, fields = self._decoder.resume_header(stream.id)
+            self._section_received(stream, decoder, fields, ended=ended and not rest)
+        except pylsqpack.DecompressionFailed as error:
+            raise _decompression_failed() from error
+        except (_MessageFault, TooLarge) as fault:
+            self._give_up(stream, fault)
+        else:
+            if rest:
+                used_bytes = self._receive_request(stream, rest, ended=ended)
+        self._give_credit(stream.id, held_bytes - used_bytes)
+
+    # ---- WebTransport ------------------------------------------------------------------
+
+    def _session_begins(
+        self, stream: Stream, session_id: int, data: bytes, *, ended: bool
+    ) -> int:
+        self._step(stream, Got.WEBTRANSPORT)
+        if not self._join_session(stream, session_id) or not (data or ended):
+            return 0
+        return self._receive_session(stream, data, ended=ended)
+
+    def _receive_session(self, stream: Stream, data: bytes, *, ended: bool) -> int:
+        self._events.append(
+            SessionStreamReceived(stream.session_id, stream.id, data, ended)
+        )
+        if ended:
+            self._step(stream, Got.END)
+            self._settle(stream)
+        return len(data)
+
+    # ---- What the sending half has -----------------------------------------------------
+
+    _goaway_sent_id: int | None
+
+    def _encode(self, stream_id: int, fields: Fields) -> bytes:
+        raise NotImplementedError
+
+    def send_goaway(self, *, final: bool = True) -> None:
+        """Send GOAWAY."""
+        raise NotImplementedError
+
+
+def _frame_at(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return type and length of a frame, and where it begins; -1 if more must come."""
+    # Nearly always, type and length take a byte each.
+    kind = data[at]
+    if kind < _ONE_BYTE and at + 1 < len(data) and data[at + 1] < _ONE_BYTE:
+        return kind, data[at + 1], at + 2
+    kind, start = varint.decode(data, at)
+    if kind < 0:
+        return -1, -1, at
+    length, start = varint.decode(data, start)
+    return kind, length, start
+
+
+def _pass_on(stream: Stream, data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Take what there is of a frame's payload; return where it ends."""
+    end = min(at + stream.left_bytes, len(data))
+    stream.left_bytes -= end - at
+    if not stream.is_skipping:
+        pieces.append(data[at:end])
+    return end
+
+
+def _decompression_failed() -> ConnectionFault:
+    return ConnectionFault(ErrorCode.QPACK_DECOMPRESSION_FAILED, "QPACK")
