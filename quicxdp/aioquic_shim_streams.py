@@ -23,6 +23,12 @@ from aioquic.h3.connection import (
     encode_frame,
 )
 from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, QuicConnectionState
+from aioquic.quic.events import (
+    DatagramFrameReceived,
+    StopSendingReceived,
+    StreamDataReceived,
+    StreamReset,
+)
 from aioquic.quic.packet import QuicFrameType
 
 from .connection import FastConnection
@@ -31,10 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aioquic.quic.connection import QuicConnection
-    from aioquic.quic.events import ConnectionTerminated
+    from aioquic.quic.events import ConnectionTerminated, QuicEvent
     from aioquic.quic.packet_builder import QuicPacketBuilder
     from aioquic.quic.recovery import QuicPacketSpace
     from aioquic.quic.stream import QuicStream
+
+    from .seam.core import StreamSink
 
 
 # ---- Send buffers: aioquic takes whatever it is given and never says "enough" ----------
@@ -191,6 +199,33 @@ def _bound_aioquics_windows(
         stream.max_stream_data_local_sent = stream.max_stream_data_local
 
     vars(quic)["_write_stream_limits"] = write_stream_limits
+
+
+# ---- Stream data without events --------------------------------------------------------
+
+
+def deliver_to(quic: QuicConnection, sink: StreamSink) -> None:
+    """Give what arrives on streams to *sink*, as far as the connection can.
+
+    The engine in C calls it; aioquic's makes events, which `forward` passes on.
+    """
+    if isinstance(quic, FastConnection):
+        quic.set_stream_sink(sink)
+
+
+def forward(event: QuicEvent, sink: StreamSink) -> bool:
+    """Give an event of a stream or a datagram to *sink*; False if it is another one."""
+    if isinstance(event, StreamDataReceived):
+        sink.receive(event.stream_id, event.data, event.end_stream)
+    elif isinstance(event, StreamReset):
+        sink.receive_reset(event.stream_id, event.error_code)
+    elif isinstance(event, StopSendingReceived):
+        sink.receive_stop(event.stream_id, event.error_code)
+    elif isinstance(event, DatagramFrameReceived):
+        sink.receive_datagram(event.data)
+    else:
+        return False
+    return True
 
 
 # ---- HTTP/3: what a stranger may make us keep ------------------------------------------

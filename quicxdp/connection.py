@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .engine_conn import ConnectionStats
+    from .seam.core import StreamSink
 
 # Data from this size on is kept alive until it is acknowledged, smaller data is copied:
 # below, remembering it costs more than the copy.
@@ -223,6 +224,15 @@ class FastConnection(SendingConnection):
         # What cannot be used any more, on a stream that is over, needs no credit.
         if size_bytes and not self.conn.closed:
             self.conn.consume(stream_id, size_bytes)
+
+    def set_stream_sink(self, sink: StreamSink | None) -> None:
+        """Give what arrives on streams and in DATAGRAM frames to *sink*, not as events.
+
+        A request then costs neither an event object nor a place in the queue.  *sink* is
+        called while a turn's news are handed out; what it sends leaves with that turn.
+        Events that are queued already stay so.
+        """
+        self._sink = sink
 
     # Datagrams and numbers
 

@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": {"connection", *BASICS},
     "engine_choice": {"_native_engine", "connection", "engine", "seam", *BASICS},
     "aioquic_shim": BASICS,
-    "aioquic_shim_streams": {"aioquic_shim", "connection", *BASICS},
+    "aioquic_shim_streams": {"aioquic_shim", "connection", "seam", *BASICS},
     "server": {
         *("aioquic_shim", "endpoint", "engine", "engine_choice", "engine_turn"),
         *("capture", "streams", "transport"),

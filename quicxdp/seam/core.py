@@ -9,7 +9,7 @@ compares what C was told last with how things are, after every return from aioqu
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from aioquic import tls
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
@@ -106,6 +106,22 @@ def check_kept(remembered: dict[str, int], promised: dict[str, int]) -> None:
             )
 
 
+class StreamSink(Protocol):
+    """Who takes what arrives on streams and in DATAGRAM frames as it comes."""
+
+    def receive(self, stream_id: int, data: bytes, ended: bool, /) -> None:
+        """Take data in order."""
+
+    def receive_reset(self, stream_id: int, error_code: int, /) -> None:
+        """Take a RESET_STREAM."""
+
+    def receive_stop(self, stream_id: int, error_code: int, /) -> None:
+        """Take a STOP_SENDING; our half has been reset in answer."""
+
+    def receive_datagram(self, data: bytes, /) -> None:
+        """Take the payload of a DATAGRAM frame."""
+
+
 class SeamConnection(QuicConnection):
     """aioquic's connection, and the engine's connection beside it.
 
@@ -145,6 +161,7 @@ class SeamConnection(QuicConnection):
         self._held_token = 0
         self._draining: set[int] = set()  # streams whose level somebody waits for
         self._drained_handler: Callable[[int], object] | None = None
+        self._sink: StreamSink | None = None  # takes stream data in place of events
         self.is_duplicate = False
         self.largest_before = -1
         self._now_ns = 0

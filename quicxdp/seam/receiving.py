@@ -172,7 +172,11 @@ class ReceivingConnection(SeamConnection):
     def _on_stream_data(self, event: Event) -> None:
         _, flags, stream_id, _, data, _, _ = event
         # An empty place: its stream was stopped after the event had been announced.
-        if data or flags & native.FIN:
+        if not data and not flags & native.FIN:
+            return
+        if self._sink is not None:
+            self._sink.receive(stream_id, data, bool(flags & native.FIN))
+        else:
             self._events.append(
                 events.StreamDataReceived(
                     data=data, end_stream=bool(flags & native.FIN), stream_id=stream_id
@@ -181,15 +185,24 @@ class ReceivingConnection(SeamConnection):
 
     def _on_stream_reset(self, event: Event) -> None:
         _, _, stream_id, error_code, _, _, _ = event
-        self._events.append(events.StreamReset(error_code, stream_id))
+        if self._sink is not None:
+            self._sink.receive_reset(stream_id, error_code)
+        else:
+            self._events.append(events.StreamReset(error_code, stream_id))
 
     def _on_stop_sending(self, event: Event) -> None:
         _, _, stream_id, error_code, _, _, _ = event
-        self._events.append(events.StopSendingReceived(error_code, stream_id))
+        if self._sink is not None:
+            self._sink.receive_stop(stream_id, error_code)
+        else:
+            self._events.append(events.StopSendingReceived(error_code, stream_id))
         self._has_drained(stream_id)  # our half has been reset in answer
 
     def _on_datagram_frame(self, event: Event) -> None:
-        self._events.append(events.DatagramFrameReceived(data=event[4]))
+        if self._sink is not None:
+            self._sink.receive_datagram(event[4])
+        else:
+            self._events.append(events.DatagramFrameReceived(data=event[4]))
 
     def _on_released(self, event: Event) -> None:
         self._held.pop(event[3], None)
