@@ -29,7 +29,7 @@ from .events import (
     StreamReset,
     TrailersReceived,
 )
-from .port import Quic, Sink
+from .port import Quic
 from .priority import Priority
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "SessionStreamReceived",
     "Setting",
     "SettingsReceived",
-    "Sink",
     "StreamReset",
     "StreamType",
     "TrailersReceived",

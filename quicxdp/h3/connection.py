@@ -25,7 +25,7 @@ and what may follow what are tables in states.py.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from quicxdp.errors import LocalProtocolError
 
@@ -35,7 +35,7 @@ from .codes import ErrorCode, FrameType, Setting
 from .fields import NO_LENGTH
 from .receiving import Receiving
 from .states import SEND_ROWS, Put, Send
-from .stream import Stream
+from .stream import Kind, Stream
 from .unidirectional import REQUEST_ID_MAX
 
 if TYPE_CHECKING:
@@ -49,26 +49,24 @@ _TWO_BYTES: Final = 0x4000
 # Bodies from this size on are not copied behind their head; below, one call costs more
 # than the copy.
 _COPY_BYTES_MAX: Final = 4096
-_STATUS: Final = tuple(b"%d" % status for status in range(1000))
+_STATUS: Final = tuple((b":status", b"%d" % status) for status in range(1000))
 _INTERIM: Final = range(100, 200)
+_FINAL: Final = 200
 _SUCCESS: Final = range(200, 300)
+# Python 3.11 takes longer to find an enum's member than to do anything with it.
+_ENDED, _GONE, _HEAD, _PLAIN = Send.ENDED, Send.GONE, Put.HEAD, Kind.PLAIN
 _SWITCHING: Final = 101
 _NO_CONTENT: Final = (204, 205, 304)
-_STATUSES: Final = range(100, 1000)
 
 
 def _frame_head(kind: int, length: int) -> bytes:
     if length < _TWO_BYTES:
-        return _head(kind, length | 0x4000)
+        return _head(kind, length | _TWO_BYTES)
     return varint.encode(kind) + varint.encode(length)
 
 
 class Connection(Receiving):
     """HTTP/3 over *quic*; see `Core` for the arguments."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self._goaway_sent_id: int | None = None
 
     # ---- Messages ----------------------------------------------------------------------
 
@@ -90,15 +88,15 @@ class Connection(Receiving):
             raise LocalProtocolError(
                 "the server takes no more requests on this connection; open another one"
             )
-        request = _checked_request(fields)
         stream = Stream(stream_id)
         stream.is_told = True
-        stream.is_head = request.method == b"HEAD"
-        stream.is_connect = request.method == b"CONNECT"
-        stream.is_session = (
-            self.config.webtransport and request.protocol == b"webtransport"
-        )
-        stream.unsent_bytes = request.length
+        method, protocol, stream.unsent_bytes = _checked_request(fields)
+        if method == b"CONNECT":
+            is_session = self.config.webtransport and protocol == b"webtransport"
+            stream.kind = Kind.SESSION if is_session else Kind.CONNECT
+            stream.unsent_bytes = NO_LENGTH
+        elif method == b"HEAD":
+            stream.kind = Kind.HEAD
         self._streams[stream_id] = stream
         self.request_cnt += 1
         try:
@@ -136,51 +134,62 @@ class Connection(Receiving):
             LocalProtocolError: it was answered already, a field is none, or the body is
                 not as long as its content-length.
         """
-        if status not in _STATUSES or status in _INTERIM:
+        if not _FINAL <= status < len(_STATUS):
             raise LocalProtocolError(f"{status} is not the status of a final response")
         stream = self._streams.get(stream_id)
         if stream is None:
             return self._is_over(stream_id)
         stream.unsent_bytes = _checked_fields(fields)
-        if stream.is_connect:
-            stream.unsent_bytes = NO_LENGTH
-            if stream.is_session and status in _SUCCESS and stream.send is Send.WAIT:
-                self._begin_session(stream)
-        elif stream.is_head or status in _NO_CONTENT:
-            if body and not stream.is_head:
-                raise LocalProtocolError(f"a response {status} has no content; send none")
-            stream.unsent_bytes = NO_LENGTH
-            stream.is_head = True
-            body = b""
-        sent = self._send_message(
-            stream, [(b":status", _STATUS[status]), *fields], body, end=end
-        )
-        if end and not self._is_client:
+        if stream.kind is not _PLAIN or status in _NO_CONTENT:
+            body = self._special_response(stream, status, body)
+        if end:
             self._answered_cnt += 1
-        return sent
+        return self._send_message(stream, [_STATUS[status], *fields], body, end=end)
+
+    def _special_response(self, stream: Stream, status: int, body: bytes) -> bytes:
+        """Return what there is to send of a body that may have no place."""
+        stream.unsent_bytes = NO_LENGTH
+        if stream.kind >= Kind.CONNECT:
+            if (
+                stream.kind is Kind.SESSION
+                and status in _SUCCESS
+                and stream.send is Send.WAIT
+            ):
+                self._begin_session(stream)
+            return body
+        if stream.kind is Kind.PLAIN:
+            if body:
+                raise LocalProtocolError(f"a response {status} has no content; send none")
+            stream.kind = Kind.HEAD
+        return b""
 
     def _send_message(
         self, stream: Stream, fields: Fields, body: bytes, *, end: bool
     ) -> bool:
-        send = SEND_ROWS[stream.send][Put.HEAD]
+        send = SEND_ROWS[stream.send][_HEAD]
         if send is None:
             raise _misused(stream, Put.HEAD)
         if stream.unsent_bytes != NO_LENGTH:
             _count(stream, len(body), end=end)
-        stream.send = Send.ENDED if end and send is not Send.GONE else send
-        section = self._encode(stream.id, fields)
-        data = _frame_head(_HEADERS, len(section)) + section
-        if body:
-            data += _frame_head(0, len(body))
-            if len(body) < _COPY_BYTES_MAX:
-                data += body
-            else:
-                self._write(stream, data, end=False)
+        section = self._encoder.encode(stream.id, fields)[1]
+        if body and len(section) < _TWO_BYTES and len(body) < _COPY_BYTES_MAX:
+            data = (
+                _head(_HEADERS, len(section) | _TWO_BYTES)
+                + section
+                + _head(0, len(body) | _TWO_BYTES)
+                + body
+            )
+        else:
+            data = _frame_head(_HEADERS, len(section)) + section
+            if body:
+                self._write(stream, data + _frame_head(0, len(body)), end=False)
                 data = body
-        sent = self._write(stream, data, end=end)
+        if not self._write(stream, data, end=end):
+            send = stream.send
+        stream.send = _ENDED if end and send is not _GONE else send
         if end:
             self._settle(stream)
-        return sent
+        return send is not _GONE
 
     def send_interim(self, stream_id: int, status: int, fields: Fields) -> bool:
         """Send a 1xx response, such as 103 Early Hints; as `send_response` otherwise."""
@@ -193,7 +202,7 @@ class Connection(Receiving):
         if stream is None:
             return self._is_over(stream_id)
         self._put(stream, Put.INTERIM)
-        section = self._encode(stream_id, [(b":status", _STATUS[status]), *fields])
+        section = self._encode(stream_id, [_STATUS[status], *fields])
         return self._write(
             stream, _frame_head(_HEADERS, len(section)) + section, end=False
         )
@@ -207,7 +216,7 @@ class Connection(Receiving):
             raise LocalProtocolError("a stream of a session has no DATA frames")
         if SEND_ROWS[stream.send][Put.DATA] is None:
             raise _misused(stream, Put.DATA)
-        if stream.is_head and not self._is_client:
+        if stream.kind is Kind.HEAD and not self._is_client:
             data = b""
         elif stream.unsent_bytes != NO_LENGTH:
             _count(stream, len(data), end=end)
@@ -296,9 +305,9 @@ class Connection(Receiving):
         goaway_id = 0
         if not self._is_client:
             goaway_id = self._opened.next_id if final else REQUEST_ID_MAX
-        if self._goaway_sent_id is not None and goaway_id >= self._goaway_sent_id:
+        if goaway_id >= self._refused_from:
             return
-        self._goaway_sent_id = goaway_id
+        self._refused_from = goaway_id
         self._quic.send_stream_data(
             self._control_id, varint.frame(FrameType.GOAWAY, varint.encode(goaway_id))
         )
@@ -319,7 +328,7 @@ class Connection(Receiving):
         return self._encoder.encode(stream_id, fields)[1]
 
     def _write(self, stream: Stream, data: bytes, *, end: bool) -> bool:
-        if stream.send is Send.GONE:
+        if stream.send is _GONE:
             return False
         try:
             self._quic.send_stream_data(stream.id, data, end)
@@ -368,8 +377,12 @@ def _checked_fields(fields: Fields) -> int:
         raise LocalProtocolError(f"these fields cannot be sent: {malformed}") from None
 
 
-def _checked_request(fields: Fields) -> sections.Request:
+def _checked_request(fields: Fields) -> tuple[bytes, bytes, int]:
+    """Return method, protocol and content-length of a request of our own."""
     try:
-        return sections.request_untrusted(fields, varint.MAX, with_protocol=True)
-    except sections.Malformed as malformed:
-        raise LocalProtocolError(f"this is no request: {malformed}") from None
+        method, _, _, _, protocol, _, length = sections.request_untrusted(
+            fields, sections.SECTION_BYTES_MAX, with_protocol=True
+        )
+    except (sections.Malformed, sections.TooLarge) as error:
+        raise LocalProtocolError(f"this is no request: {error}") from None
+    return method, protocol, length

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import pylsqpack
 
+from . import varint
 from .codes import ErrorCode
 from .config import H3Config
 from .events import ConnectionFailed, Drained, MessageFailed, RequestRefused
 from .states import Recv, Role, Send
-from .stream import Openings, Stream
+from .stream import Kind, Openings, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ _FREE_FRAMES: Final = 32
 _FRAME_BYTES: Final = 16
 # So much useful data makes up for a frame without any.
 _FORGIVEN_BYTES: Final = 64
+# Python 3.11 takes longer to find an enum's member than to do anything with it.
+_UNWANTED, _ENDED, _SESSION = Recv.UNWANTED, Send.ENDED, Kind.SESSION
 
 
 class ConnectionFault(Exception):  # noqa: N818  (of the peer, and it ends the connection)
@@ -76,13 +79,16 @@ class Core:
         self._streams: dict[int, Stream] = {}
         self._sessions: dict[int, set[int]] = {}  # their streams
         # Peers' bidirectional and unidirectional streams.
-        first = SERVER_OPENED if is_client else 0
+        first = self._peer_bit = SERVER_OPENED if is_client else 0
         self._opened = Openings(first)
         self._opened_uni = Openings(first | UNIDIRECTIONAL)
         self._decoder = pylsqpack.Decoder(
             self.config.qpack_table_bytes, self.config.qpack_blocked_streams
         )
+        self._blocks = self.config.qpack_table_bytes > 0
+        self._is_long_way = is_client or self._blocks
         self._encoder = pylsqpack.Encoder()
+        self._refused_from = varint.MAX + 1  # since our GOAWAY
         self._debt = 0
         self._cancelled_cnt = 0
         self._answered_cnt = 0
@@ -101,13 +107,12 @@ class Core:
 
     def _settle(self, stream: Stream) -> None:
         """Forget a stream of which both halves are over."""
-        if stream.is_session and (
-            stream.recv >= Recv.UNWANTED or stream.send >= Send.ENDED
+        is_over = stream.recv >= _UNWANTED and stream.send >= _ENDED
+        if stream.kind is _SESSION and (
+            stream.recv >= _UNWANTED or stream.send >= _ENDED
         ):
             self._end_session(stream.id)
-        if stream.recv < Recv.UNWANTED or stream.send < Send.ENDED:
-            return
-        if self._streams.pop(stream.id, None) is None:
+        if not is_over or self._streams.pop(stream.id, None) is None:
             return
         if stream.session_id >= 0:
             self._leave_session(stream)
@@ -126,11 +131,9 @@ class Core:
             self._quic.stop_stream(stream.id, error_code)
 
     def _drop_input(self, stream: Stream) -> None:
-        stream.buffer = b""
-        stream.left_bytes = 0
-        stream.is_blocked = False
-        self._give_credit(stream.id, stream.held_bytes)
-        stream.held_bytes = 0
+        if stream.input is not None:
+            self._give_credit(stream.id, stream.input.held_bytes)
+            stream.input = None
         self._cancel_sections(stream.id)
 
     def _cancel_sections(self, stream_id: int) -> None:

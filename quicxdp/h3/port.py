@@ -1,9 +1,8 @@
 # ruff: noqa: FBT001  (signatures are aioquic's)
-"""What HTTP/3 needs of the QUIC connection below, and the other way round.
+"""What HTTP/3 needs of the QUIC connection below.
 
-`Quic` is the part of aioquic's `QuicConnection`, and so of `FastConnection`, that a
-`Connection` calls.  `Sink` is what `Connection` offers in return: whoever has stream data
-calls it, once per stream and turn, without an event object in between.
+The part of aioquic's `QuicConnection`, and so of `FastConnection`, that a `Connection`
+calls.  The other way round, `Connection` is a sink of `FastConnection.set_stream_sink`.
 """
 
 from __future__ import annotations
@@ -38,19 +37,3 @@ class Quic(Protocol):
         reason_phrase: str = ...,
     ) -> None:
         """Close the connection."""
-
-
-class Sink(Protocol):
-    """Where what arrives goes."""
-
-    def receive(self, stream_id: int, data: bytes, ended: bool, /) -> None:
-        """Take stream data, in order."""
-
-    def receive_reset(self, stream_id: int, error_code: int, /) -> None:
-        """Take note that the peer has broken its half off."""
-
-    def receive_stop(self, stream_id: int, error_code: int, /) -> None:
-        """Take note that the peer wants no more of our half; it has been reset."""
-
-    def receive_datagram(self, data: bytes, /) -> None:
-        """Take the payload of a DATAGRAM frame."""

@@ -118,6 +118,13 @@ RECV: Final[Mapping[Recv, Mapping[Got, Recv | ErrorCode]]] = {
 # As tuples, for every frame looks here; by Recv, then Got.
 RECV_ROWS: Final = tuple(tuple(RECV[state][got] for got in Got) for state in Recv)
 
+# What a request in one piece, without a body, comes to.
+RECV_WHOLE: Final = Recv.DONE
+assert RECV[Recv.WAIT][Got.HEAD] is Recv.BODY  # noqa: S101  (a fault of the table above)
+assert RECV[Recv.BODY][Got.END] is RECV_WHOLE  # noqa: S101
+assert RECV[Recv.WAIT][Got.CONNECT] is Recv.TUNNEL  # noqa: S101
+assert RECV[Recv.TUNNEL][Got.END] is RECV_WHOLE  # noqa: S101
+
 # These concern one message; every other error is one of the connection (RFC 9114
 # sections 4.1.1 and 4.1.2).
 STREAM_ERRORS: Final = frozenset((_INCOMPLETE, _MESSAGE, ErrorCode.H3_REQUEST_REJECTED))

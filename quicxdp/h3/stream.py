@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+from typing import Final
+
 from .fields import NO_LENGTH
 from .states import Recv, Send
 
 
-class Stream:
-    """What is remembered between two calls; a few hundred bytes.
+class Kind(IntEnum):
+    """What is special about the request of a stream."""
+
+    PLAIN = 0
+    HEAD = 1  # the response has no body
+    CONNECT = 2  # a tunnel, if the response is 2xx
+    SESSION = 3  # CONNECT that asks for a WebTransport session
+
+
+class Input:
+    """What is remembered of the peer's half between two calls, where one is not enough.
 
     Attributes:
-        id: of QUIC.
-        recv: how far the peer's half is.
-        send: how far ours is.
         buffer: the beginning of a frame whose header, or whose section, is incomplete.
         left_bytes: of the payload of a frame that is passed on or skipped as it comes.
         is_skipping: whether that payload is nobody's.
-        expected_bytes: the content-length of what arrives, or NO_LENGTH.
+        expected_bytes: the content-length, or NO_LENGTH.
         body_bytes: how much of the body has arrived.
-        unsent_bytes: of the content-length that we announced, or NO_LENGTH.
-        is_told: whether the application knows the stream.
-        is_head: whether the request is HEAD: its response has no body.
-        is_connect: whether the request is CONNECT.
-        is_session: whether the request asks for a WebTransport session.
-        session_id: of which session this is a stream; -1 for request streams.
-        is_cancelled: whether the peer has given up on it.
         is_blocked: whether a section waits for QPACK's encoder stream.
         is_end_held: whether the end came behind that.
         held_bytes: arrived behind that, and not credited.
@@ -35,16 +37,49 @@ class Stream:
         "buffer",
         "expected_bytes",
         "held_bytes",
-        "id",
         "is_blocked",
-        "is_cancelled",
-        "is_connect",
         "is_end_held",
-        "is_head",
-        "is_session",
         "is_skipping",
-        "is_told",
         "left_bytes",
+    )
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.left_bytes = 0
+        self.is_skipping = False
+        self.expected_bytes = NO_LENGTH
+        self.body_bytes = 0
+        self.is_blocked = False
+        self.is_end_held = False
+        self.held_bytes = 0
+
+
+# Python 3.11 takes longer to find an enum's member than to do anything with it.
+_RECV, _SEND = Recv.WAIT, Send.WAIT
+_PLAIN: Final = Kind.PLAIN
+
+
+class Stream:
+    """A bidirectional stream, or a unidirectional one of a session.
+
+    Attributes:
+        id: of QUIC.
+        recv: how far the peer's half is.
+        send: how far ours is.
+        kind: what is special about its request.
+        input: of the peer's half, if it came in several pieces.
+        unsent_bytes: of the content-length that we announced, or NO_LENGTH.
+        session_id: of which session this is a stream; -1 for request streams.
+        is_told: whether the application knows the stream.
+        is_cancelled: whether the peer has given up on it.
+    """
+
+    __slots__ = (
+        "id",
+        "input",
+        "is_cancelled",
+        "is_told",
+        "kind",
         "recv",
         "send",
         "session_id",
@@ -53,23 +88,14 @@ class Stream:
 
     def __init__(self, stream_id: int) -> None:
         self.id = stream_id
-        self.recv = Recv.WAIT
-        self.send = Send.WAIT
-        self.buffer = b""
-        self.left_bytes = 0
-        self.is_skipping = False
-        self.expected_bytes = NO_LENGTH
-        self.body_bytes = 0
+        self.recv = _RECV
+        self.send = _SEND
+        self.kind = _PLAIN
+        self.input: Input | None = None
         self.unsent_bytes = NO_LENGTH
-        self.is_told = False
-        self.is_head = False
-        self.is_connect = False
-        self.is_session = False
         self.session_id = -1
+        self.is_told = False
         self.is_cancelled = False
-        self.is_blocked = False
-        self.is_end_held = False
-        self.held_bytes = 0
 
 
 class Openings:

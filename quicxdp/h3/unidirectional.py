@@ -316,7 +316,7 @@ class Unidirectional(Core):
             ) from error
         for stream_id in unblocked:
             stream = self._streams.get(stream_id)
-            if stream is not None and stream.is_blocked:
+            if stream is not None:
                 self._resume(stream)
 
     def _receive_decoder(self, data: bytes) -> None:
@@ -329,7 +329,7 @@ class Unidirectional(Core):
 
     def _cancel_sections(self, stream_id: int) -> None:
         # RFC 9204 section 2.2.2.2: without a table there is nothing to cancel.
-        if self.config.qpack_table_bytes:
+        if self._blocks:
             self._quic.send_stream_data(
                 self._decoder_id, self._decoder.cancel_stream(stream_id)
             )
