@@ -31,6 +31,7 @@ from .events import (
 )
 from .port import Quic
 from .priority import Priority
+from .sessions import from_error_code, to_error_code
 
 __all__ = [
     "ALPN",
@@ -60,4 +61,6 @@ __all__ = [
     "StreamReset",
     "StreamType",
     "TrailersReceived",
+    "from_error_code",
+    "to_error_code",
 ]
