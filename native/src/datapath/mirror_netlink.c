@@ -40,12 +40,17 @@ enum {
 static const struct step {
 	uint16_t request;
 	uint8_t family;
-	bool may_lack; /* the kernel may be without it */
+	uint8_t header_bytes; /* the kernel logs bytes that follow a header without reason */
+	bool may_lack;        /* the kernel may be without it */
 } steps[] = {
-	{RTM_GETLINK, AF_UNSPEC, false},  {RTM_GETADDR, AF_UNSPEC, false},
-	{RTM_GETRULE, AF_UNSPEC, true}, /* a kernel without policy routing */
-	{RTM_GETNEIGH, AF_UNSPEC, false}, {RTM_GETROUTE, AF_INET, false},
-	{RTM_GETROUTE, AF_INET6, true}, /* a kernel without IPv6 */
+	{RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), false},
+	{RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), false},
+	/* A kernel without policy routing. */
+	{RTM_GETRULE, AF_UNSPEC, sizeof(struct fib_rule_hdr), true},
+	{RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), false},
+	{RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), false},
+	/* A kernel without IPv6. */
+	{RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg), true},
 };
 
 enum {
@@ -77,14 +82,14 @@ static int request_step(struct qx_mirror_netlink *n)
 		uint8_t family;
 		uint8_t zero[15];
 	} request = {
-		.h = {.nlmsg_len = sizeof(request),
+		.h = {.nlmsg_len = NLMSG_LENGTH(steps[n->step].header_bytes),
 		      .nlmsg_type = steps[n->step].request,
 		      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 		      .nlmsg_seq = ++n->sequence},
 		.family = steps[n->step].family,
 	};
 
-	return send(n->fd, &request, sizeof(request), MSG_DONTWAIT) < 0 ? -errno : 0;
+	return send(n->fd, &request, request.h.nlmsg_len, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 /* give_up_dump leaves the mirror unsure until the pause is over. */
