@@ -5,7 +5,10 @@
  *
  * The namespaces have no names, only descriptors: whichever way the program ends, also by
  * kill -9, the kernel deletes them and what is in them.  Addresses skip duplicate address
- * detection, so that they can be used at once. */
+ * detection, so that they can be used at once.
+ *
+ * Where other devices than a veth are to be tested, QX_NETNS_A and QX_NETNS_B name two
+ * namespaces that hold such a cable already, QX_NIC_A and QX_NIC_B its ends (lab/README.md). */
 #ifndef QX_NETNS_H
 #define QX_NETNS_H
 
@@ -13,6 +16,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -27,6 +31,14 @@ enum {
 };
 
 static int netns_fds[NETNS_CNT] = {-1, -1};
+
+/* netns_nic names a side's end of the cable. */
+static inline const char *netns_nic(int side)
+{
+	const char *laid = getenv(side == NETNS_A ? "QX_NIC_A" : "QX_NIC_B");
+
+	return laid ? laid : side == NETNS_A ? "qxa" : "qxb";
+}
 
 /* netns_enter moves the calling thread.  0 or -errno. */
 static inline int netns_enter(int side)
@@ -96,12 +108,33 @@ static inline int netns_cable(void)
 				 "addr add fd77::1/64 dev qxa nodad\n");
 }
 
+/* netns_laid enters what QX_NETNS_A and QX_NETNS_B name.  0, or -1 with the reason in why. */
+static inline int netns_laid(const char *a, const char *b, char *why)
+{
+	const char *const names[NETNS_CNT] = {a, b ? b : ""};
+	char path[64];
+
+	for (int i = 0; i < NETNS_CNT; i++) {
+		snprintf(path, sizeof(path), "/run/netns/%s", names[i]);
+		netns_fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+		if (netns_fds[i] < 0 || netns_enter(i) < 0) {
+			snprintf(why, QX_WHY_BYTES, "%s: no such network namespace (%s)",
+				 path, strerror(errno));
+			return -1;
+		}
+	}
+	return netns_enter(NETNS_A);
+}
+
 /* netns_open makes both namespaces and the cable, and leaves the caller in namespace 0.
  * 0, or -1 with the reason in why. */
 static inline int netns_open(char *why)
 {
+	const char *laid = getenv("QX_NETNS_A");
 	int err = 0;
 
+	if (laid)
+		return netns_laid(laid, getenv("QX_NETNS_B"), why);
 	for (int i = 0; i < NETNS_CNT && err == 0; i++)
 		err = netns_new(&netns_fds[i]);
 	if (err) {
