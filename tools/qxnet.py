@@ -36,6 +36,7 @@ __all__ = [
     "Netns",
     "NetnsError",
     "UdpCounters",
+    "adopted",
     "joined",
     "unavailable",
 ]
@@ -266,6 +267,32 @@ def joined(*, queue_cnt: int = 1, mtu_bytes: int = 1500) -> Iterator[Link]:
             _prepare(netns)
         link.lay()
         yield link
+
+
+@contextlib.contextmanager
+def adopted(server_nic: str, client_nic: str) -> Iterator[Link]:
+    """As `joined`, of two devices of this namespace that one cable joins already.
+
+    They keep their names, and are back here after the block.
+    """
+    tag = f"qx{os.getpid()}-{next(_serial)}"
+    server = Netns(f"{tag}-server", server_nic, "10.77.0.1", "fd77::1")
+    client = Netns(f"{tag}-client", client_nic, "10.77.0.2", "fd77::2")
+    with contextlib.ExitStack() as undo:
+        for netns in (server, client):
+            _run(["ip", "netns", "add", netns.name])
+            undo.callback(netns.close)
+            _prepare(netns)
+            _run(["ip", "link", "set", netns.interface, "netns", netns.name])
+            undo.callback(_give_back, netns)
+            _configure(netns)
+        yield Link(server, client, queue_cnt=1)
+
+
+def _give_back(netns: Netns) -> None:
+    """Move a device home before its namespace goes, which would take a while to."""
+    link = ["ip", "-netns", netns.name, "link", "set", netns.interface]
+    _run([*link, "netns", str(os.getpid())], check=False)
 
 
 def _prepare(netns: Netns) -> None:
