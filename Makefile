@@ -11,11 +11,12 @@ SETUP       := PYTHON=$(PYTHON) tools/setup.sh
 IO          ?= xdp
 PORT        ?= 4433
 SECONDS     ?= 20
+LAB         ?=
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy bench-routes fuzz interop-large clean
+        bench-fastpath bench-packet bench-busy bench-routes fuzz interop-large lab lab-quick clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -60,6 +61,14 @@ demo: ## two network namespaces, AF_XDP between real clients and our server (roo
 soak: ## streams over AF_XDP while links, routes, neighbours change; SECONDS=20 (root)
 	@$(SETUP) net
 	@$(PY) tools/soak.py --seconds $(SECONDS)
+
+lab-quick: ## zero-copy on virtio_net in a QEMU guest: contract, HTTP/3; two minutes
+	@$(SETUP) net clients lab
+	@PYTHONPATH=tools $(PY) -m lab --quick
+
+lab: ## every scenario of lab/ on real drivers in QEMU guests (LAB="name name:machine")
+	@$(SETUP) net clients lab
+	@PYTHONPATH=tools $(PY) -m lab $(LAB)
 
 bench-datapath: ## packets per second and CPU of the lanes, against bare rings (root)
 	@$(SETUP) net

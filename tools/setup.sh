@@ -1,11 +1,12 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages, the virtual environment, the C extension.
 #
-#   tools/setup.sh [net] [clients] [servers] [browser] [tshark] [clang] [windows]
+#   tools/setup.sh [net] [clients] [servers] [browser] [tshark] [clang] [windows] [lab]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
 # of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
-# Chromium; tshark: reading captures; clang: fuzzing; windows: the cross compiler and Wine).
+# Chromium; tshark: reading captures; clang: fuzzing; windows: the cross compiler and Wine;
+# lab: QEMU).
 # Everything here may be run again and again: what is there is left alone, and a run that
 # finds nothing to do takes about a tenth of a second.
 set -eu
@@ -67,7 +68,12 @@ collect() { # collect KIND... : what of their packages is missing
 			need gcc-mingw-w64-x86-64 have x86_64-w64-mingw32-gcc
 			need wine have wine
 			;;
-		*) die "unknown kind of work: $kind (net, clients, servers, browser, tshark, clang, windows)" ;;
+		lab)
+			need qemu-system-x86 have qemu-system-x86_64
+			need busybox-static have busybox
+			need cpio have cpio
+			;;
+		*) die "unknown kind of work: $kind (net, clients, servers, browser, tshark, clang, windows, lab)" ;;
 		esac
 	done
 }
