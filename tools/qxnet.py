@@ -85,6 +85,8 @@ class Netns:
     address4: str
     address6: str
     _children: list[subprocess.Popen[str]] = field(default_factory=list)
+    # What an adopted device had counted before.
+    _redirects_before: list[int] = field(default_factory=list)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Return *argv* wrapped so that it runs inside this namespace."""
@@ -177,12 +179,25 @@ class Netns:
         return sum(self.xdp_redirects_by_queue())
 
     def xdp_redirects_by_queue(self) -> list[int]:
-        """Count XDP_REDIRECTs of each receive queue, in queue order."""
+        """Count XDP_REDIRECTs of each receive queue, in queue order.
+
+        The drivers of veth and virtio_net do.
+        """
         counters = self.driver_counters()
         by_queue: list[int] = []
-        while (name := f"rx_queue_{len(by_queue)}_xdp_redirect") in counters:
-            by_queue.append(counters[name])
-        return by_queue
+        for queue in itertools.count():
+            names = {f"rx_queue_{queue}_xdp_redirect", f"rx{queue}_xdp_redirects"}
+            found = names & counters.keys()
+            if not found:
+                break
+            by_queue.append(counters[found.pop()])
+        before = itertools.chain(self._redirects_before, itertools.repeat(0))
+        return [now - then for now, then in zip(by_queue, before, strict=False)]
+
+    def start_counting(self) -> None:
+        """Count XDP_REDIRECTs from now on, on a device that may have seen some."""
+        self._redirects_before = []
+        self._redirects_before = self.xdp_redirects_by_queue()
 
     def xdp_attached(self) -> bool:
         """Say whether any XDP program sits on the interface."""
@@ -286,6 +301,7 @@ def adopted(server_nic: str, client_nic: str) -> Iterator[Link]:
             _run(["ip", "link", "set", netns.interface, "netns", netns.name])
             undo.callback(_give_back, netns)
             _configure(netns)
+            netns.start_counting()
         yield Link(server, client, queue_cnt=1)
 
 

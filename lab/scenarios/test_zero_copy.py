@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from lab.conftest import Exchange
 
 MACHINES = {
-    "virtio": Machine(limit_s=100),
+    "virtio": Machine(limit_s=140),
     # Each of the contract's 48 tests waits for igb's link twice two seconds.
-    "igb": Machine(driver=Driver.IGB, limit_s=420),
+    "igb": Machine(driver=Driver.IGB, limit_s=560),
 }
 CONTRACT = qxserve.ROOT / "native/build/contract_afxdp"
 CONTRACT_TIMEOUT_S = 400.0
