@@ -23,7 +23,7 @@ class Scene:
         self.answers: list[int] = []
         self.waiting: list[tuple[float, Callable[[], object], SimpleNamespace]] = []
         self.told: list[tuple[bool, str]] = []
-        self.config = SimpleNamespace(interface="eth1")
+        self.config = SimpleNamespace(interfaces=("eth1",))
         self.subject = Rejoin(
             cast("Any", self),
             cast("Any", self),
