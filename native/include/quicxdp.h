@@ -366,7 +366,8 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns);
  *          old device: later; -EPERM the rights that it was opened with were given up;
  *          -EBUSY a batch was not given back; -EINVAL it never had an interface; others as
  *          qx_open.
- * Cost     that of opening, but it never waits: allocations, and system calls per queue. */
+ * Cost     that of opening, without its waiting: allocations, system calls per queue, 20 ms on
+ *          a veth; leaving a device that lives, 50 ms with two queues. */
 int qx_rejoin(struct qx_datapath *dp, char *why);
 
 /* qx_recv_done returns the buffers of a whole batch and empties it (datagram_cnt = 0). */

@@ -100,10 +100,14 @@ static void keep_counters(struct qx_datapath *dp)
 	memset(left->rings, 0, sizeof(left->rings));
 }
 
-static void leave(struct qx_datapath *dp)
+/* leave tells whether there was a device that lives: the kernel releases its queues a moment
+ * later, so that trying at once would do everything in vain. */
+static bool leave(struct qx_datapath *dp)
 {
+	bool lived = dp->dev && !dp->port_down;
+
 	if (!dp->dev)
-		return;
+		return false;
 	if (!dp->port_down) {
 		datapath_want_room(dp, false);
 		datapath_unwatch_port(dp);
@@ -117,6 +121,7 @@ static void leave(struct qx_datapath *dp)
 		device_drop_tap(dp->dev);
 	device_put(dp->dev);
 	dp->dev = NULL;
+	return lived;
 }
 
 /* ---- Again ---- */
@@ -176,8 +181,10 @@ int qx_rejoin(struct qx_datapath *dp, char *why)
 			why_set(why, "%s: a batch was not given back yet", m->nic.interface);
 			return -EBUSY;
 		}
-		leave(m);
-		one = join_again(m, err ? unread : why);
+		one = leave(m) ? -EAGAIN : join_again(m, err ? unread : why);
+		if (one == -EAGAIN && !err)
+			why_set(why, "%s: the kernel has yet to release the old queues",
+				m->nic.interface);
 		err = err ? err : one;
 	}
 	return err;
