@@ -16,7 +16,7 @@ JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy bench-routes fuzz interop-large lab lab-quick clean
+        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -93,6 +93,10 @@ bench-packet: ## a packet of a server over AF_XDP, beyond bare ring and encrypti
 bench-busy: ## a small request beside a busy Python thread (root)
 	@$(SETUP) net
 	@$(PY) bench/busy_thread.py
+
+bench-spin: ## round trips of a server that looks before it sleeps (root)
+	@$(SETUP) net
+	@$(PY) bench/bench_spin.py
 
 bench-routes: ## memory and nanoseconds per lookup of the mirrored routing table
 	@$(SETUP)

@@ -31,6 +31,8 @@ def parser(doc: str | None, *, need_address: bool = True) -> argparse.ArgumentPa
     out.add_argument("--host", required=need_address)
     out.add_argument("--port", type=int, required=need_address)
     out.add_argument("--interface", help="for the XDP transport")
+    out.add_argument("--spin", type=int, default=0, help="spin_us of quicxdp's")
+    out.add_argument("--busy-poll", type=int, default=0, help="busy_poll_us of XDP's")
     return out
 
 
@@ -51,10 +53,17 @@ def run(
 
 def quicxdp_options(options: argparse.Namespace) -> dict[str, Any] | None:
     """Return quicxdp's keywords, or None for a transport that is the loop's own."""
+    from quicxdp import XdpOptions  # noqa: PLC0415  (only for quicxdp's own)
+
     if options.transport == "xdp":
-        return {"io": "xdp", "interface": options.interface}
+        return {
+            "io": "xdp",
+            "interface": options.interface,
+            "xdp": XdpOptions(busy_poll_us=options.busy_poll),
+            "spin_us": options.spin,
+        }
     if options.transport == "socket":
-        return {"io": "socket"}
+        return {"io": "socket", "spin_us": options.spin}
     return None
 
 

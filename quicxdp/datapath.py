@@ -264,6 +264,16 @@ class Datapath:
         self._owner.check(WHAT)
         _native.check(_native.lib().qx_arm(self._alive(), deadline_ns), "arming a timer")
 
+    def spin(self, spin_ns: int) -> bool:
+        """Look again and again, for at most *spin_ns*, whether `fd` is readable.
+
+        Returns:
+            Whether it is.
+        """
+        self._owner.check(WHAT)
+        rc = _native.lib().qx_spin(self._alive(), spin_ns)
+        return bool(_native.check(rc, "looking for datagrams"))
+
     def wait(self, spin_ns: int, timeout_ns: int) -> bool:
         """Wait until there is something to do, in another thread than the owner's.
 

@@ -77,9 +77,11 @@ async def create_datagram_endpoint(
             too long become an EMSGSIZE in `error_received`.  QUIC wants this (RFC 9000
             section 14).  The XDP lane never fragments.
         xdp: zero-copy, generic mode, huge pages, busy polling; see `XdpOptions`.
-        spin_us: let a thread of the endpoint's own wait for datagrams, and look again and
-            again for so long before it sleeps.  Costs up to a core, saves a sleeping
-            process the time of being woken; nothing with the lane "asyncio".
+        spin_us: after a turn, look again and again for so long whether there is something
+            to do before the event loop may sleep, as long as that pays (20 to 50; see
+            spin.py).  Costs CPU, and other callbacks may have to wait so long; saves the
+            time of being woken.  Nothing with the lane "asyncio".  Where the loop cannot
+            watch the endpoint (Windows), a thread of its own looks.
         allow: blocks of addresses ("192.0.2.0/24") that may send to the endpoint; with
             any, all others may not.
         deny: blocks that may not; the most specific block decides.

@@ -22,6 +22,7 @@ from .clock import NEVER_NS, Clock, monotonic_ns
 from .config import BATCH_MAX
 from .errors import DatapathError
 from .outbox import Outbox
+from .spin import Spin
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Reactor:
         "_recv",
         "_running",
         "_scheduled",
-        "_spin_ns",
+        "_spin",
         "_turn",
         "_waiter",
         "clock",
@@ -101,7 +102,7 @@ class Reactor:
         *,
         spin_ns: int = 0,
     ) -> None:
-        self._spin_ns = spin_ns
+        self._spin = Spin(datapath.spin, spin_ns) if spin_ns else None
         self._waiter: Waiter | None = None
         self._loop = loop
         self._datapath = datapath
@@ -116,6 +117,21 @@ class Reactor:
         self._again = False
         self._draining = False
 
+    def _look(self) -> None:
+        """Take a turn, and look for the next one before the loop sleeps."""
+        if self._turn is None:
+            self._readable()
+        else:
+            self._engine_readable()
+        if self._spin is not None and self._running and not self._again:
+            try:
+                found = self._spin.look()
+            except DatapathError as exc:
+                self._endpoint.datapath_failed(exc)
+            else:
+                if found:
+                    self._others_first()
+
     def attach(self, turn: Turn) -> None:
         """Let an engine receive, and send, from now on."""
         self._turn = turn
@@ -127,14 +143,19 @@ class Reactor:
         """Begin to receive."""
         self._running = True
         readable = self._readable if self._turn is None else self._engine_readable
-        if self._datapath.fd >= 0 and not self._spin_ns:
+        if self._spin is not None:
+            readable = self._look
+        if self._datapath.fd >= 0:
             try:
                 self._loop.add_reader(self._datapath.fd, readable)
             except NotImplementedError:
                 pass
             else:
                 return
-        self._waiter = Waiter(self._loop, self._datapath, readable, spin_ns=self._spin_ns)
+        # The thread looks, in place of the loop.
+        spin_ns = 0 if self._spin is None else self._spin.spin_ns
+        self._spin = None
+        self._waiter = Waiter(self._loop, self._datapath, self._look, spin_ns=spin_ns)
 
     def stop(self) -> None:
         """End receiving and sending; the clock goes on with the loop's timers."""
@@ -190,10 +211,7 @@ class Reactor:
     def _readable_again(self) -> None:
         self._again = False
         if self._running:
-            if self._turn is None:
-                self._readable()
-            else:
-                self._engine_readable()
+            self._look()
 
     def _others_first(self) -> None:
         # A busy endpoint must not starve the loop.

@@ -45,9 +45,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datapath": {"_native", "addresses", "capture", *BASICS},
     "outbox": {"_native", "addresses", *BASICS},
     "waiter": {"datapath", *BASICS},
+    "spin": set(),
     "rejoin": {"datapath", *BASICS},
     "reactor": {
-        *("_native", "_native_engine", "addresses", "datapath", "outbox", "waiter"),
+        *(
+            "_native",
+            "_native_engine",
+            "addresses",
+            "datapath",
+            "outbox",
+            "spin",
+            "waiter",
+        ),
         *BASICS,
     },
     "transport": {

@@ -339,6 +339,13 @@ int qx_fd(const struct qx_datapath *dp);
  *          qx_arm(dp, 0) ends the wait. */
 int qx_wait(struct qx_datapath *dp, uint64_t spin_ns, uint64_t timeout_ns);
 
+/* qx_spin looks again and again for at most spin_ns whether qx_fd is readable, and never
+ * sleeps; with busy polling it works the drivers' queues off meanwhile.
+ *
+ * Returns  1 as soon as it is, else 0.
+ * Cost     a core; a system call per look, and one per queue with busy polling. */
+int qx_spin(struct qx_datapath *dp, uint64_t spin_ns);
+
 /* qx_arm makes qx_fd readable at deadline_ns (already past: at once); UINT64_MAX disarms.
  * At most one system call, none if the deadline did not change.  In the simulation it does
  * nothing: virtual deadlines pass when their owner says so. */

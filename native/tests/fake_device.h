@@ -21,7 +21,9 @@ enum {
 };
 
 static struct {
-	int fail_get; /* what device_get and port_open answer */
+	bool busy_polls;
+	uint32_t busy_poll_cnt, arrives_at; /* with which poll something does */
+	int fail_get;                       /* what device_get and port_open answer */
 	int fail_open;
 	bool reachable;
 	uint32_t waiting; /* datagrams in the rings */
@@ -127,6 +129,20 @@ bool device_copies(const struct qx_device *dev)
 {
 	(void)dev;
 	return fake_copies;
+}
+
+bool port_busy_polls(const struct qx_port *port)
+{
+	(void)port;
+	return fake.busy_polls;
+}
+
+void port_busy_poll(struct qx_port *port)
+{
+	(void)port;
+	fake.busy_poll_cnt++;
+	if (fake.busy_poll_cnt == fake.arrives_at)
+		fake_raise(fake.fds[0]);
 }
 
 void device_info(const struct qx_device *dev, struct qx_interface_info *out)

@@ -193,6 +193,23 @@ static void the_news_waits_for_datagrams_of_the_same_call(void)
 	T_EQ(turn(&rings, &sock), 0);
 }
 
+/* A spin that nothing ends must end by itself, and see what the driver is made to give. */
+static void spinning_ends_with_what_arrives_or_in_time(void)
+{
+	open_both(0);
+	T_EQ(qx_spin(dp, 20000), 0);
+	fake_raise(fake.fds[0]);
+	T_EQ(qx_spin(dp, 1000000000), 1);
+
+	open_both(0);
+	fake.busy_polls = true;
+	T_EQ(qx_spin(dp, 10000), 0);
+	T_EQ(fake.busy_poll_cnt, 5);
+	fake.arrives_at = 7;
+	T_EQ(qx_spin(dp, 1000000000), 1);
+	T_EQ(fake.busy_poll_cnt, 7);
+}
+
 /* ---- Sending ---- */
 
 static void sends_by(uint32_t flags, bool reachable, enum qx_lane lane)
@@ -348,6 +365,8 @@ static const struct t_case cases[] = {
 	{"a lost interface is reported once", a_lost_interface_is_reported_once},
 	{"the news waits for datagrams of the same call",
 	 the_news_waits_for_datagrams_of_the_same_call},
+	{"spinning ends with what arrives, or in time",
+	 spinning_ends_with_what_arrives_or_in_time},
 	{"the lane follows the destination", the_lane_follows_the_destination},
 	{"one send may use both lanes", one_send_may_use_both_lanes},
 	{"an empty pool wakes the sender once there is room",

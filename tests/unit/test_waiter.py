@@ -11,7 +11,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-import uvloop
 
 import quicxdp
 from quicxdp.datapath import Datapath
@@ -39,8 +38,7 @@ class ProactorLike(asyncio.SelectorEventLoop):
 # How a loop is made, and how long its transports spin.
 KINDS: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], int]] = {
     "proactor-like": (ProactorLike, 0),
-    "spinning, asyncio": (asyncio.new_event_loop, 50),
-    "spinning, uvloop": (uvloop.new_event_loop, 50),
+    "proactor-like, spinning": (ProactorLike, 50),
 }
 
 

@@ -229,6 +229,29 @@ int qx_wait(struct qx_datapath *dp, uint64_t spin_ns, uint64_t timeout_ns)
 	return err < 0 ? err : wait_until(dp->wait, spin_ns, timeout_ns);
 }
 
+/* Between two looks into the drivers' queues. */
+#define BUSY_POLL_NS 2000
+
+int qx_spin(struct qx_datapath *dp, uint64_t spin_ns)
+{
+	int err = datapath_usable(dp), got = 0;
+	bool busy = false;
+
+	if (err < 0)
+		return err;
+	for (const struct qx_datapath *m = dp; m; m = m->next)
+		busy |= m->port && !m->port_down && port_busy_polls(m->port);
+	if (!busy)
+		return wait_until(dp->wait, spin_ns, spin_ns);
+	for (uint64_t spent = 0; spent < spin_ns && got == 0; spent += BUSY_POLL_NS) {
+		for (struct qx_datapath *m = dp; m; m = m->next)
+			if (m->port && !m->port_down)
+				port_busy_poll(m->port);
+		got = wait_until(dp->wait, BUSY_POLL_NS, BUSY_POLL_NS);
+	}
+	return got;
+}
+
 int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns)
 {
 	int err = datapath_usable(dp);

@@ -73,6 +73,11 @@ void port_set_acl(struct qx_port *port, const struct qx_acl *acl);
  * device was opened (each reported once). */
 int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns);
 
+/* port_busy_poll lets the driver put into the rings what it has, without taking it; does
+ * nothing unless port_busy_polls. */
+bool port_busy_polls(const struct qx_port *port);
+void port_busy_poll(struct qx_port *port);
+
 /* port_recv_done returns a frame to the fill ring of the queue it came from; the ring is
  * published, and the kernel woken if it asks, by port_recv_publish. */
 void port_recv_done(struct qx_port *port, uint32_t frame);

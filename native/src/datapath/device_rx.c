@@ -393,6 +393,17 @@ int port_recv(struct qx_port *port, struct qx_batch *batch, uint64_t now_ns)
 	return (int)(batch->datagram_cnt - before);
 }
 
+bool port_busy_polls(const struct qx_port *port)
+{
+	return port->dev->nic->busy_poll && !port->dev->forked;
+}
+
+void port_busy_poll(struct qx_port *port)
+{
+	if (port_busy_polls(port))
+		busy_poll(port->dev);
+}
+
 void port_recv_done(struct qx_port *port, uint32_t frame)
 {
 	if (!port->dev->forked)
