@@ -45,7 +45,7 @@ static int check_mode(struct qx_datapath *dp, uint32_t wanted, char *why)
 
 	if (wanted == QX_XDP_AUTO)
 		return 0;
-	if (qx_interface(dp, &info) == 1 && info.mode[0] == wanted)
+	if (qx_interface(dp, 0, &info) == 1 && info.mode[0] == wanted)
 		return 0;
 	snprintf(why, QX_WHY_BYTES, "%s was asked for, and is %s", qx_xdp_mode_name(wanted),
 		 qx_xdp_mode_name(info.mode[0]));
