@@ -13,10 +13,10 @@ PORT        ?= 4433
 SECONDS     ?= 20
 LAB         ?=
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
-C_FILES      = $(shell find native bench -name '*.[ch]' -not -path '*/build*')
+C_FILES      = $(shell find native bench lab -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick clean
+        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick lab-count clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -69,6 +69,10 @@ lab-quick: ## zero-copy on virtio_net in a QEMU guest: contract, HTTP/3; two min
 lab: ## every scenario of lab/ on real drivers in QEMU guests (LAB="name name:machine")
 	@$(SETUP) net clients lab
 	@PYTHONPATH=tools $(PY) -m lab $(LAB)
+
+lab-count: ## instructions per packet of each way to send and receive, on both drivers
+	@$(SETUP) net lab
+	@PYTHONPATH=tools $(PY) -m lab.count
 
 bench-datapath: ## packets per second and CPU of the lanes, against bare rings (root)
 	@$(SETUP) net

@@ -35,6 +35,13 @@ BOOT_TIMEOUT_S = 60.0
 KILL_GRACE_S = 5.0
 CONSOLE_TAIL_LINES = 25
 CAPTURE_BYTES_PER_PACKET = 1600
+RUNNING = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+# One instruction is one nanosecond, and idle time passes at once.  QEMU counts a byte of
+# "rep movsb" as an instruction, so the kernel must not be told that it is quick.
+COUNTING = [
+    *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"),
+    *("-rtc", "clock=vm,base=2026-01-01", "-cpu", "max,-erms,-fsrm,-fsrs,-fzrm,-fsrc"),
+]
 
 
 class Driver(Enum):
@@ -178,13 +185,16 @@ def _environment(machine: Machine) -> dict[str, str]:
 
 
 def _arguments(machine: Machine, using: Kernel, folder: Path) -> list[str]:
-    argv = ["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
+    argv = ["-M", "q35", *(COUNTING if machine.counting else RUNNING)]
     argv += ["-smp", str(machine.cpu_cnt), "-m", str(machine.memory_mib)]
     argv += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     argv += ["-serial", "stdio", "-monitor", "none"]
     argv += ["-kernel", str(using.vmlinuz), "-initrd", str(initramfs(using))]
     # panic=-1 restarts at once, which -no-reboot turns into the end.
-    argv += ["-append", "console=ttyS0 panic=-1 net.ifnames=0 quiet loglevel=4"]
+    # Without nokaslr, what a kernel's address costs to compute differs from boot to boot.
+    fixed = " nokaslr" if machine.counting else ""
+    line = f"console=ttyS0 panic=-1 net.ifnames=0 quiet loglevel=4{fixed}"
+    argv += ["-append", line]
     for tag, path, readonly in (("host", "/", "on"), ("lab", folder, "off")):
         share = f"local,path={path},mount_tag={tag},security_model=none"
         argv += ["-virtfs", f"{share},readonly={readonly},multidevs=remap"]
@@ -204,8 +214,11 @@ def _nic(machine: Machine, nic: int) -> list[str]:
     if machine.nic_properties:
         common += f",{machine.nic_properties}"
     if machine.driver is Driver.VIRTIO:
-        iommu = "" if "iommu_platform" in common else ",iommu_platform=on"
-        device = f"virtio-net-pci,{common},disable-legacy=on{iommu}"
+        needed = "" if "iommu_platform" in common else ",iommu_platform=on"
+        if machine.counting:
+            # Sending at a fixed time of the guest's, not when a host's thread gets to it.
+            needed += ",tx=timer,x-txtimer=20000,ioeventfd=off"
+        device = f"virtio-net-pci,{common},disable-legacy=on{needed}"
         return [*argv, "-device", device]
     port = f"pcie-root-port,id=root{nic},chassis={nic + 1},slot={nic + 1}"
     return [*argv, "-device", port, "-device", f"igb,bus=root{nic},{common}"]

