@@ -28,7 +28,6 @@ from tests.netns.test_second_lane import (
 )
 from tests.netns.test_serving import (
     test_a_download_survives_what_happens_to_an_interface,
-    test_a_server_started_after_kill_9_serves_the_port_at_once,
     test_io_auto_serves_by_socket_where_another_program_is_attached,
     test_io_xdp_says_that_another_program_is_attached,
 )
@@ -53,7 +52,6 @@ __all__ = [
     "test_a_fragmented_datagram_arrives_and_is_answered",
     "test_a_plain_datagram_travels_both_ways_over_xdp",
     "test_a_segmenting_sender_loses_nothing",
-    "test_a_server_started_after_kill_9_serves_the_port_at_once",
     "test_io_auto_serves_by_socket_where_another_program_is_attached",
     "test_io_xdp_says_that_another_program_is_attached",
     "test_other_ports_of_the_interface_stay_the_kernels",
