@@ -172,7 +172,7 @@ void qx_engine_close(struct qx_engine *e);
 
 /* qx_engine_receive is the receiving half of a turn: one batch from the datapath.  Short
  * headers of connections whose keys we have are opened in place; every other datagram, and
- * every later one of a connection that had a long header in this batch, becomes a
+ * every later one of a connection that had a long header in this turn, becomes a
  * QX_EV_DATAGRAM_UP in order.  Due deadlines are handled.
  * Returns  the number of datagrams moved (QX_BATCH_MAX: call again), or -errno. */
 int qx_engine_receive(struct qx_engine *e, uint64_t now_ns);
@@ -193,16 +193,17 @@ uint64_t qx_engine_deadline(const struct qx_engine *e);
 /* What a turn has left for its caller to do. */
 enum qx_turn_flags {
 	QX_TURN_EVENTS = 1, /* qx_engine_events has some */
-	QX_TURN_MORE = 2,   /* the batch was full, and qx_fd may not say that more waits */
+	QX_TURN_MORE = 2, /* the last batch was full, and qx_fd may not say that more waits */
 	QX_TURN_STAYED = 4, /* something had to stay; qx_fd will be readable */
 	QX_TURN_ERRORS = 8  /* qx_next_error has some */
 };
 
-/* qx_engine_turn is qx_engine_receive and, if nothing came of it that the caller must hear
- * of, qx_engine_finish: most turns then are this one call.
+/* qx_engine_turn is qx_engine_receive, with a few batches if they are large, and, if nothing
+ * came of it that the caller must hear of, qx_engine_finish: most turns then are this one
+ * call.
  * alarm_ns  when the caller wants a turn for reasons of its own; QX_NEVER_NS: never.
- * Returns  enum qx_turn_flags, or -errno: of receiving, and then there are no events.  With
- *          QX_TURN_EVENTS the caller owes a qx_engine_finish. */
+ * Returns  enum qx_turn_flags, or -errno: of receiving, and then there may be events all
+ *          the same.  With either of them the caller owes a qx_engine_finish. */
 int qx_engine_turn(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns);
 
 /* qx_engine_finish is qx_engine_flush, and then the datapath's timer is armed (qx_arm) for

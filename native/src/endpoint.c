@@ -2,7 +2,7 @@
  *
  * Order within a connection is kept (a request that overtook its Finished would wait for a
  * PTO): once a datagram of a connection has gone up to aioquic, all later ones of the same
- * batch do. */
+ * turn do. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +93,9 @@ static void datagram_up(struct qx_engine *e, struct qx_conn *c, const struct qx_
 	struct qx_event *ev;
 	uint8_t *copy;
 
+	e->has_up = true;
 	if (c)
-		c->up_batch = e->batch_no;
+		c->up_turn = e->turn_no;
 	if (!engine_make_room(e, d->len_bytes))
 		return; /* lost, as on the way */
 	ev = engine_event(e, c, QX_EV_DATAGRAM_UP);
@@ -134,7 +135,7 @@ static bool is_for_engine(const struct qx_engine *e, const struct qx_conn *c,
 			  const struct qx_datagram *d, bool new_path)
 {
 	if (!c || (d->data[0] & (LONG_HEADER_BIT | FIXED_BIT)) != FIXED_BIT ||
-	    c->up_batch == e->batch_no || !c->keys[QX_EPOCH_ONE_RTT][0])
+	    c->up_turn == e->turn_no || !c->keys[QX_EPOCH_ONE_RTT][0])
 		return false;
 	/* A client drops what comes from addresses that aioquic does not know (RFC 9000
 	 * section 9). */
@@ -181,22 +182,40 @@ static void run_deadlines(struct qx_engine *e, uint64_t now_ns)
 	}
 }
 
+int engine_receive_batch(struct qx_engine *e, uint64_t now_ns)
+{
+	const int n = qx_recv(e->dp, &e->batch, now_ns);
+	uint32_t path_base;
+
+	if (n <= 0)
+		return n;
+	path_base = add_paths(e);
+	for (int i = 0; i < n && path_base != UINT32_MAX; i++)
+		datagram(e, &e->batch.datagrams[i], path_base, now_ns);
+	qx_recv_done(e->dp, &e->batch);
+	return n;
+}
+
+void engine_begin_receiving(struct qx_engine *e)
+{
+	e->turn_no++;
+	e->has_up = false;
+}
+
+void engine_end_receiving(struct qx_engine *e, uint64_t now_ns)
+{
+	run_deadlines(e, now_ns);
+	engine_end_turn(e, now_ns);
+}
+
 int qx_engine_receive(struct qx_engine *e, uint64_t now_ns)
 {
-	uint32_t path_base;
 	int n;
 
 	if (!e->dp)
 		return -EINVAL;
-	n = qx_recv(e->dp, &e->batch, now_ns);
-	if (n > 0) {
-		e->batch_no++;
-		path_base = add_paths(e);
-		for (int i = 0; i < n && path_base != UINT32_MAX; i++)
-			datagram(e, &e->batch.datagrams[i], path_base, now_ns);
-		qx_recv_done(e->dp, &e->batch);
-	}
-	run_deadlines(e, now_ns);
-	engine_end_turn(e, now_ns);
+	engine_begin_receiving(e);
+	n = engine_receive_batch(e, now_ns);
+	engine_end_receiving(e, now_ns);
 	return n;
 }

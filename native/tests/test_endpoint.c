@@ -417,6 +417,44 @@ static void the_steady_state_allocates_nothing(void)
 	T_CHECK(packets > 5000 && lost > 5);
 }
 
+/* Batches that the server takes in one turn when so many connections send it ten packets
+ * each, an initial window; *up is what came of them that the engine does not open. */
+static uint64_t batches_of_a_turn(uint32_t conns, bool long_header, uint64_t *up)
+{
+	struct host *server = &hosts[HOST_SERVER];
+	struct qx_stats before, after;
+
+	hosts_open(lan, conns, 0);
+	if (long_header)
+		send_long_header(conns);
+	for (uint32_t i = 0; i < conns; i++)
+		host_write(HOST_CLIENT, i, 0, 100000);
+	qx_engine_flush(hosts[HOST_CLIENT].e, host_now_ns);
+	qx_link_advance(link_, host_now_ns += MS_NS);
+	qx_get_stats(ends[HOST_SERVER], &before);
+	T_CHECK(qx_engine_turn(server->e, host_now_ns, QX_NEVER_NS) & QX_TURN_EVENTS);
+	qx_get_stats(ends[HOST_SERVER], &after);
+	host_hear(server);
+	*up = server->unknown_up;
+	hosts_close();
+	return after.turns - before.turns;
+}
+
+/* The caller, in Python, hears once of what came in several batches of a socket; but small
+ * ones are waited for no longer, a flood does not go on, and behind what is aioquic's, which
+ * takes milliseconds, others get their chance first. */
+static void large_batches_share_a_turn(void)
+{
+	uint64_t up;
+
+	T_EQ(batches_of_a_turn(1, false, &up), 1);
+	T_EQ(batches_of_a_turn(8, false, &up), 2);
+	T_EQ(batches_of_a_turn(40, false, &up), 1);
+	T_EQ(up, 0);
+	T_EQ(batches_of_a_turn(8, true, &up), 1);
+	T_EQ(up, 1);
+}
+
 static void without_a_datapath_turns_are_refused(void)
 {
 	struct qx_engine *e;
@@ -424,6 +462,7 @@ static void without_a_datapath_turns_are_refused(void)
 	T_EQ(qx_engine_open(&e, NULL, 21), -EINVAL);
 	T_EQ(qx_engine_open(&e, NULL, 8), 0);
 	T_EQ(qx_engine_receive(e, 1), -EINVAL);
+	T_EQ(qx_engine_turn(e, 1, QX_NEVER_NS), -EINVAL);
 	T_EQ(qx_engine_flush(e, 1), -EINVAL);
 	qx_engine_close(e);
 	qx_engine_close(NULL);
@@ -451,6 +490,7 @@ static const struct t_case cases[] = {
 	{"congestion marks shrink the window", congestion_marks_shrink_the_window},
 	{"deadlines come due without packets", deadlines_come_due_without_packets},
 	{"the steady state allocates nothing", the_steady_state_allocates_nothing},
+	{"large batches share a turn", large_batches_share_a_turn},
 	{"without a datapath turns are refused", without_a_datapath_turns_are_refused},
 };
 

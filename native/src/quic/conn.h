@@ -132,7 +132,7 @@ struct qx_conn {
 	struct conn_link links[CONN_LIST_CNT];
 	bool in_list[CONN_LIST_CNT];
 	uint32_t heap_index;            /* in the heap of deadlines */
-	uint64_t up_batch;              /* batch in which all goes up, in order */
+	uint64_t up_turn;               /* turn in which all goes up, in order */
 	uint32_t data_first, data_last; /* this turn's STREAM_DATA events: index + 1 */
 };
 

@@ -42,7 +42,8 @@ struct qx_engine {
 	uint32_t path_cnt, path_cap;
 
 	uint64_t armed_ns; /* what the datapath's timer was set to */
-	uint64_t batch_no;
+	uint64_t turn_no;
+	bool has_up; /* a datagram of this turn is aioquic's */
 	struct qx_batch batch;
 };
 
@@ -68,6 +69,13 @@ void engine_stream_event(struct qx_conn *c, uint64_t stream_id, uint16_t path,
 /* engine_end_turn fills those places in and forgets streams that are over. */
 void engine_end_turn(struct qx_engine *e, uint64_t now_ns);
 void engine_free_events(struct qx_engine *e);
+
+/* ---- endpoint.c ---- */
+/* The receiving half of a turn in three steps, of which the second may be repeated.  It
+ * returns as qx_recv. */
+void engine_begin_receiving(struct qx_engine *e);
+int engine_receive_batch(struct qx_engine *e, uint64_t now_ns);
+void engine_end_receiving(struct qx_engine *e, uint64_t now_ns);
 
 /* ---- lists.c ---- */
 void engine_list(struct qx_conn *c, enum conn_list list);
