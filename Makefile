@@ -16,7 +16,7 @@ JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench lab -name '*.[ch]' -not -path '*/build*')
 
 .PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick lab-count clean
+        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick lab-count bench-h3 clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -105,6 +105,10 @@ bench-spin: ## round trips of a server that looks before it sleeps (root)
 bench-routes: ## memory and nanoseconds per lookup of the mirrored routing table
 	@$(SETUP)
 	@$(PY) bench/bench_routes.py
+
+bench-h3: ## microseconds of Python per HTTP/3 request, against aioquic's
+	@$(SETUP)
+	@$(PY) bench/bench_h3.py
 
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang

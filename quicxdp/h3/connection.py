@@ -34,7 +34,7 @@ from . import varint
 from .codes import ErrorCode, FrameType, Setting
 from .fields import NO_LENGTH
 from .receiving import Receiving
-from .states import SEND_ROWS, Put, Send
+from .states import SEND_ROWS, Put, Recv, Send
 from .stream import Kind, Stream
 from .unidirectional import REQUEST_ID_MAX
 
@@ -55,6 +55,7 @@ _FINAL: Final = 200
 _SUCCESS: Final = range(200, 300)
 # Python 3.11 takes longer to find an enum's member than to do anything with it.
 _ENDED, _GONE, _HEAD, _PLAIN = Send.ENDED, Send.GONE, Put.HEAD, Kind.PLAIN
+_UNWANTED: Final = Recv.UNWANTED
 _SWITCHING: Final = 101
 _NO_CONTENT: Final = (204, 205, 304)
 
@@ -142,8 +143,6 @@ class Connection(Receiving):
         stream.unsent_bytes = _checked_fields(fields)
         if stream.kind is not _PLAIN or status in _NO_CONTENT:
             body = self._special_response(stream, status, body)
-        if end:
-            self._answered_cnt += 1
         return self._send_message(stream, [_STATUS[status], *fields], body, end=end)
 
     def _special_response(self, stream: Stream, status: int, body: bytes) -> bytes:
@@ -185,11 +184,16 @@ class Connection(Receiving):
                 self._write(stream, data + _frame_head(0, len(body)), end=False)
                 data = body
         if not self._write(stream, data, end=end):
-            send = stream.send
-        stream.send = _ENDED if end and send is not _GONE else send
-        if end:
             self._settle(stream)
-        return send is not _GONE
+            return False
+        if not end:
+            stream.send = send
+            return True
+        stream.send = _ENDED
+        self._answered_cnt += 1
+        if stream.recv >= _UNWANTED or stream.kind is not _PLAIN:
+            self._settle(stream)
+        return True
 
     def send_interim(self, stream_id: int, status: int, fields: Fields) -> bool:
         """Send a 1xx response, such as 103 Early Hints; as `send_response` otherwise."""
@@ -222,7 +226,7 @@ class Connection(Receiving):
             _count(stream, len(data), end=end)
         if end:
             self._put(stream, Put.END)
-            self._answered_cnt += 1
+            self._answered_cnt += stream.send is _ENDED
         if not data:
             sent = self._write(stream, b"", end=True) if end else stream.send < Send.GONE
         else:
@@ -248,7 +252,7 @@ class Connection(Receiving):
             _count(stream, 0, end=True)
         self._put(stream, Put.TRAILERS)
         self._put(stream, Put.END)
-        self._answered_cnt += 1
+        self._answered_cnt += stream.send is _ENDED
         section = self._encode(stream_id, fields)
         sent = self._write(
             stream, _frame_head(_HEADERS, len(section)) + section, end=True

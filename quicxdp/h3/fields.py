@@ -71,6 +71,10 @@ _FORGOTTEN: Final = frozenset(
 Request: TypeAlias = "tuple[bytes, bytes, bytes, bytes, bytes, Fields, int]"
 
 
+_is_path = _PSEUDO_VALUES[b":path"].fullmatch
+_PATH_WEIGHT: Final = len(b":path") + OVERHEAD_BYTES + _PSEUDO
+
+
 class Malformed(Exception):  # noqa: N818  (a verdict on a message)
     """The section is not one of HTTP/3; the text says why."""
 
@@ -84,6 +88,8 @@ class _Weights(dict[tuple[bytes, bytes], int]):
 
     def __missing__(self, field: tuple[bytes, bytes]) -> int:
         name, value = field
+        if name == b":path" and _is_path(value):
+            return len(value) + _PATH_WEIGHT  # nearly every request has its own
         weight = _weigh_untrusted(name, value)
         if name not in _FORGOTTEN and len(name) + len(value) <= _REMEMBERED_BYTES_MAX:
             if len(self) >= _REMEMBERED_CNT_MAX:

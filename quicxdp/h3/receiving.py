@@ -239,6 +239,11 @@ class Receiving(Sessions):
             data = state.buffer + data
             state.buffer = b""
         try:
+            if len(data) <= state.left_bytes and not (ended or state.is_skipping):
+                # Amid a DATA frame, as nearly all of a large body is.
+                state.left_bytes -= len(data)
+                self._body_received(stream, state, [data])
+                return len(data)
             return self._read_frames(stream, state, data, ended=ended)
         except (_MessageFault, TooLarge) as fault:
             if ended:
@@ -409,13 +414,12 @@ class Receiving(Sessions):
     def _request_received(self, stream: Stream, fields: Fields, *, ended: bool) -> int:
         """Tell of a request; return its content-length, or NO_LENGTH."""
         config = self.config
-        method, scheme, authority, path, protocol, rest, length = (
-            sections.request_untrusted(
-                fields,
-                config.field_section_bytes_max,
-                with_protocol=config.connect_protocol,
-            )
+        request = sections.request_untrusted(
+            fields,
+            config.field_section_bytes_max,
+            with_protocol=config.connect_protocol,
         )
+        method, scheme, authority, path, protocol, rest, length = request
         if method == b"CONNECT":
             is_session = config.webtransport and protocol == b"webtransport"
             stream.kind = Kind.SESSION if is_session else Kind.CONNECT

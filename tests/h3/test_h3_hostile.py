@@ -433,6 +433,19 @@ def test_requests_that_are_cancelled_at_once_end_the_connection() -> None:
     assert number == 20
 
 
+def test_answers_that_go_nowhere_earn_nothing() -> None:
+    """An upload that is kept open, and whose answer is stopped, is cancelled too."""
+    pair = Pair(H3Config(cancelled_max=20))
+    for number in range(100):
+        pair.server.receive(4 * number, section(POST), False)
+        pair.server.receive_stop(4 * number, ErrorCode.H3_REQUEST_CANCELLED)
+        pair.server.send_response(4 * number, 200, [])
+        if pair.server.is_failed:
+            break
+
+    assert number == 20
+
+
 def test_a_client_that_cancels_now_and_then_may(pair: Pair) -> None:
     """Who scrolls past an image has done nothing wrong."""
     request = section(GET)
