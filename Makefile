@@ -15,11 +15,11 @@ LAB         ?=
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench lab -name '*.[ch]' -not -path '*/build*')
 
-.PHONY: help setup run test test-windows check format demo soak bench-datapath bench-transport bench-engine \
-        bench-fastpath bench-packet bench-busy bench-spin bench-routes fuzz interop-large lab lab-quick lab-count bench-h3 clean
+# Whatever says after two hashes what it is for is a command, and no file.
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*\#\# .*/\1/p' Makefile)
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 setup: ## install what is missing, make .venv, build the C extension
 	@$(SETUP)
