@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pylsqpack
-from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import (
-    FrameType,
     H3Connection,
     H3Stream,
     Setting,
-    encode_frame,
 )
 from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, QuicConnectionState
 from aioquic.quic.events import (
@@ -282,27 +279,3 @@ class BoundedH3Connection(H3Connection):
         """
         stream = self._stream.get(stream_id)
         return 0 if stream is None else len(stream.buffer)
-
-    def forget_input(self, stream_id: int) -> None:
-        """Drop the unfinished frame of a stream whose input is no longer wanted."""
-        if (stream := self._stream.get(stream_id)) is not None:
-            stream.buffer = b""
-            stream.receiving_ended = True
-            if stream.is_ended():
-                del self._stream[stream_id]
-
-    def send_goaway(self, first_refused_stream_id: int) -> None:
-        """Tell the client that requests from this stream on will not be answered.
-
-        RFC 9114 section 5.2.  Call `transmit` afterwards.
-        """
-        assert self._local_control_stream_id is not None  # noqa: S101  (set by __init__)
-        self._quic.send_stream_data(
-            self._local_control_stream_id,
-            encode_frame(FrameType.GOAWAY, encode_uint_var(first_refused_stream_id)),
-        )
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether a protocol error has made it close the connection."""
-        return self._is_done

@@ -106,6 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "capture",
             "lanes",
             "device",
+            "h3",
             "private_file",
             "aioquic_shim",
             "aioquic_shim_streams",

@@ -1,8 +1,8 @@
-"""HTTP/3 between aioquic's events and the `Responder`: one protocol per connection.
+"""HTTP/3 between `quicxdp.h3` and the `Responder`: one protocol per connection.
 
-What a stranger can make us keep is bounded here: the header section of a request
-(`FIELD_SECTION_BYTES_MAX`), the receive window of a stream, the open files of the
-process, and, through the pump, what lies in send buffers.
+What a stranger can make us keep is bounded: the header section of a request by
+`quicxdp.h3`, and here the receive window of a stream, the open files of the process, and,
+through the pump, what lies in send buffers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import ErrorCode
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic import events
 
 from quicxdp import aioquic_shim_streams as shim
-from quicxdp.aioquic_shim_streams import BoundedH3Connection
+from quicxdp.h3 import (
+    Connection,
+    DataReceived,
+    ErrorCode,
+    H3Config,
+    MessageFailed,
+    RequestReceived,
+    SendingStopped,
+    StreamReset,
+    TrailersReceived,
+)
 
 from .body import Body, BodyError
 from .h3_state import Exchange, ServerState
@@ -48,10 +56,9 @@ logger = logging.getLogger(__name__)
 # Encoded and decoded size of a request's header section; what Apache and nginx allow,
 # twice.
 FIELD_SECTION_BYTES_MAX = 16 * 1024
-# A frame header more than the section itself.
-_BUFFERED_BYTES_MAX = FIELD_SECTION_BYTES_MAX + 16
-# RFC 9114 section 4.2.2: each field counts 32 bytes more than it is long.
-_FIELD_OVERHEAD_BYTES = 32
+_CONFIG = H3Config(field_section_bytes_max=FIELD_SECTION_BYTES_MAX)
+# An answer up to this size goes out with its head, in one write.
+_ONE_WRITE_BYTES_MAX = 16 * 1024
 # A stream that has its answer may send this much more before it is told to stop.
 _UNWANTED_BYTES_MAX = 64 * 1024
 # Request bodies are counted and thrown away, so a small window does.
@@ -71,10 +78,9 @@ class H3ServerProtocol(QuicConnectionProtocol):
         super().__init__(quic, stream_handler)
         shim.bound_receive_windows(quic, STREAM_WINDOW_BYTES)
         self._state = state
-        self._h3: BoundedH3Connection | None = None
+        self._h3: Connection | None = None
         self._exchanges: dict[int, Exchange] = {}
         self._slow: set[asyncio.Future[Answer]] = set()
-        self._next_stream_id = 0
         self._pump = StreamPump(
             self, lambda function: self._loop.run_in_executor(None, function)
         )
@@ -91,14 +97,15 @@ class H3ServerProtocol(QuicConnectionProtocol):
 
     def begin_drain(self) -> None:
         """Tell the client to send no more requests; those under way are answered."""
-        if self._h3 is not None and not self._h3.is_dead:
-            self._h3.send_goaway(self._next_stream_id)
+        if self._h3 is not None:
+            self._h3.send_goaway()
             self.transmit()
 
     # ---- aioquic's protocol ------------------------------------------------------------
 
     def transmit(self) -> None:
-        """Top up the send buffers, then build and send datagrams."""
+        """Answer what has come, top up the send buffers, build and send datagrams."""
+        self._take_events()
         self._pump.fill()
         super().transmit()
         if self._pump.wants_turn():
@@ -108,31 +115,37 @@ class H3ServerProtocol(QuicConnectionProtocol):
 
     def quic_event_received(self, event: events.QuicEvent) -> None:
         """Turn one event of the connection into answers."""
-        if isinstance(event, events.StreamDataReceived):
-            self._stream_data_received(event)
-        elif isinstance(event, events.ProtocolNegotiated):
-            self._h3 = BoundedH3Connection(
-                self._quic, field_section_bytes_max=FIELD_SECTION_BYTES_MAX
-            )
+        if isinstance(event, events.ProtocolNegotiated):
+            self._h3 = Connection(self._quic, is_client=False, config=_CONFIG)
+            shim.deliver_to(self._quic, self._h3)
+            if self._state.is_draining:
+                self._h3.send_goaway()
         elif isinstance(event, events.ConnectionTerminated):
             self._terminated(event)
         elif self._h3 is not None:
-            self._h3.handle_event(event)
-            if isinstance(event, events.StopSendingReceived):
-                self._give_up(event.stream_id)
-            elif isinstance(event, events.StreamReset):
-                self._input_broken(event.stream_id)
+            shim.forward(event, self._h3)
 
-    def _stream_data_received(self, event: events.StreamDataReceived) -> None:
+    def _take_events(self) -> None:
+        """Answer what has come since the last time."""
         if self._h3 is None:
             return
-        exchange = self._exchanges.get(event.stream_id)
-        if exchange is None or not exchange.is_input_unwanted:
-            for h3_event in self._h3.handle_event(event):
-                self._h3_event_received(h3_event)
-            self._check_buffered(event.stream_id)
-        if event.end_stream:
-            self._input_ended(event.stream_id)
+        for event in self._h3.take_events():
+            if isinstance(event, RequestReceived):
+                self._request_received(event)
+            elif isinstance(event, DataReceived):
+                self._data_received(event.stream_id, event.data)
+            elif isinstance(event, StreamReset):
+                self._input_broken(event.stream_id)
+            elif isinstance(event, SendingStopped):
+                self._give_up(event.stream_id)
+            elif isinstance(event, MessageFailed):
+                self._message_failed(event.stream_id)
+            # Trailers say nothing to us, but may be the end.
+            if (
+                isinstance(event, RequestReceived | DataReceived | TrailersReceived)
+                and event.ended
+            ):
+                self._input_ended(event.stream_id)
 
     def _terminated(self, event: events.ConnectionTerminated) -> None:
         logger.debug("connection ended: %s", printable(event.reason_phrase))
@@ -144,39 +157,30 @@ class H3ServerProtocol(QuicConnectionProtocol):
         self._state.connections.discard(self)
         self._state.idle_changed.set()
 
-    def _h3_event_received(self, event: H3Event) -> None:
-        if isinstance(event, HeadersReceived):
-            # A second section on a stream is trailers, which say nothing to us.
-            if event.stream_id not in self._exchanges:
-                self._request_received(event)
-        elif isinstance(event, DataReceived):
-            exchange = self._exchanges.get(event.stream_id)
-            if exchange is not None:
-                exchange.received_bytes += len(event.data)
-                if exchange.digest is not None:
-                    exchange.digest.update(event.data)
-                self._check_received(event.stream_id, exchange)
+    def _data_received(self, stream_id: int, data: bytes) -> None:
+        if (exchange := self._exchanges.get(stream_id)) is None:
+            return
+        exchange.received_bytes += len(data)
+        if exchange.digest is not None:
+            exchange.digest.update(data)
+        self._check_received(stream_id, exchange)
+
+    def _message_failed(self, stream_id: int) -> None:
+        if (exchange := self._exchanges.get(stream_id)) is not None:
+            exchange.is_input_ended = True
+            self._give_up(stream_id)
 
     # ---- requests ----------------------------------------------------------------------
 
-    def _request_received(self, event: HeadersReceived) -> None:
+    def _request_received(self, event: RequestReceived) -> None:
         stream_id = event.stream_id
-        self._next_stream_id = max(self._next_stream_id, stream_id + 4)
-        if self._state.is_draining:
-            # Sent before the client saw GOAWAY; it may repeat it elsewhere (RFC 9114
-            # 4.1.1).
-            self._quic.reset_stream(stream_id, ErrorCode.H3_REQUEST_REJECTED)
-            return
         self._state.request_cnt += 1
         exchange = self._exchanges[stream_id] = Exchange(self._state.clock())
-        for name, value in event.headers:
-            if name == b":method":
-                exchange.method = value
-            elif name == b":path":
-                exchange.target = value
+        exchange.method = event.method
+        exchange.target = event.path or b"-"
         try:
-            self._check_load(event)
-            self._answer(stream_id, exchange, read_request_untrusted(event.headers))
+            self._check_load()
+            self._answer(stream_id, exchange, read_request_untrusted(_headers(event)))
         except Refused as refused:
             self._respond(stream_id, exchange, refusal(exchange.method, refused))
         except Exception:
@@ -184,13 +188,7 @@ class H3ServerProtocol(QuicConnectionProtocol):
             logger.exception("answering %s failed", printable(exchange.target))
             self._respond(stream_id, exchange, refusal(exchange.method, _our_fault()))
 
-    def _check_load(self, event: HeadersReceived) -> None:
-        size_bytes = sum(
-            len(name) + len(value) + _FIELD_OVERHEAD_BYTES
-            for name, value in event.headers
-        )
-        if size_bytes > FIELD_SECTION_BYTES_MAX:
-            raise _too_large()
+    def _check_load(self) -> None:
         if self._state.open_file_cnt >= self._state.open_files_max:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -211,8 +209,8 @@ class H3ServerProtocol(QuicConnectionProtocol):
 
     def _send_continue(self, stream_id: int) -> None:
         """Tell a client that waits for it to send its body (RFC 9110 section 10.1.1)."""
-        if self._h3 is not None and shim.can_send(self._quic, stream_id):
-            self._h3.send_headers(stream_id, [(b":status", b"100")])
+        if self._h3 is not None:
+            self._h3.send_interim(stream_id, HTTPStatus.CONTINUE.value, [])
 
     def _answer_slowly(
         self, stream_id: int, exchange: Exchange, answer: SlowAnswer
@@ -262,33 +260,17 @@ class H3ServerProtocol(QuicConnectionProtocol):
             return
         exchange.is_input_ended = True
         if exchange.counts_body:
-            self._quic.reset_stream(stream_id, ErrorCode.H3_REQUEST_INCOMPLETE)
+            if self._h3 is not None:
+                self._h3.reset(stream_id, ErrorCode.H3_REQUEST_INCOMPLETE)
             self._done(stream_id, exchange, "incomplete")
         self._settle(stream_id, exchange)
 
-    def _check_buffered(self, stream_id: int) -> None:
-        """Refuse a frame that must be kept until it ends and does not end."""
-        assert self._h3 is not None  # noqa: S101  (the caller has it)
-        if self._h3.buffered_bytes(stream_id) <= _BUFFERED_BYTES_MAX:
-            return
-        if stream_id % 4:
-            self._quic.close(
-                error_code=ErrorCode.H3_EXCESSIVE_LOAD, reason_phrase="Frame is too long"
-            )
-            return
-        exchange = self._exchanges.get(stream_id)
-        if exchange is None:
-            exchange = self._exchanges[stream_id] = Exchange(self._state.clock())
-            self._respond(stream_id, exchange, refusal(b"GET", _too_large()))
-        self._stop_input(stream_id, exchange)
-
     def _stop_input(self, stream_id: int, exchange: Exchange) -> None:
         """Tell the client that its answer does not depend on the rest (RFC 9114 4.1)."""
-        assert self._h3 is not None  # noqa: S101
-        exchange.is_input_unwanted = True
-        self._h3.forget_input(stream_id)
-        if shim.can_receive(self._quic, stream_id):
-            self._quic.stop_stream(stream_id, ErrorCode.H3_NO_ERROR)
+        assert self._h3 is not None  # noqa: S101  (its event brought us here)
+        self._h3.stop(stream_id)
+        exchange.is_input_ended = True
+        self._settle(stream_id, exchange)
 
     # ---- answers -----------------------------------------------------------------------
 
@@ -297,26 +279,28 @@ class H3ServerProtocol(QuicConnectionProtocol):
     ) -> None:
         body = Body(plan.parts, fd)
         h3 = self._h3
-        if (
-            h3 is None
-            or h3.is_dead
-            or exchange.is_answered
-            or not shim.can_send(self._quic, stream_id)
-        ):
+        if h3 is None or exchange.is_answered:
             body.close()  # the client has gone, or said that it does not want an answer
             return
         exchange.is_answered = True
         exchange.status = plan.status.value
         exchange.answered_bytes = body.remaining_bytes
-        headers = [
-            (b":status", b"%d" % plan.status.value),
+        fields = [
             (b"date", format_date(int(self._state.wall_clock()))),
             (b"server", self._state.server_name),
             *plan.fields,
         ]
-        has_body = body.remaining_bytes > 0
-        h3.send_headers(stream_id, headers, end_stream=not has_body)
-        if has_body:
+        data = b""
+        if body.remaining_bytes <= _ONE_WRITE_BYTES_MAX:
+            try:
+                data = body.take()
+            except BodyError as error:
+                body.close()
+                self.body_failed(stream_id, error)
+                return
+        has_more = body.remaining_bytes > 0
+        h3.send_response(stream_id, plan.status.value, fields, data, end=not has_more)
+        if has_more:
             if fd is not None:
                 exchange.holds_file = True
                 self._state.open_file_cnt += 1
@@ -362,10 +346,12 @@ class H3ServerProtocol(QuicConnectionProtocol):
 
     def send(self, stream_id: int, data: bytes, *, end: bool) -> None:
         """Append to an answer."""
-        if self._h3 is not None and shim.can_send(self._quic, stream_id):
-            self._h3.send_data(stream_id, data, end_stream=end)
-            if not end:
-                shim.expect_turn(self._quic, stream_id, LOW_WATER_BYTES)
+        if (
+            self._h3 is not None
+            and self._h3.send_data(stream_id, data, end=end)
+            and not end
+        ):
+            shim.expect_turn(self._quic, stream_id, LOW_WATER_BYTES)
 
     def unsent_bytes(self, stream_id: int) -> int:
         """Say how far an answer's buffer is ahead of what has been sent."""
@@ -377,7 +363,8 @@ class H3ServerProtocol(QuicConnectionProtocol):
 
     def body_failed(self, stream_id: int, error: BodyError) -> None:
         """Break the answer off, so that the client does not take it for complete."""
-        self._quic.reset_stream(stream_id, ErrorCode.H3_INTERNAL_ERROR)
+        if self._h3 is not None:
+            self._h3.reset(stream_id, ErrorCode.H3_INTERNAL_ERROR)
         if (exchange := self._exchanges.get(stream_id)) is not None:
             logger.error("%s: %s", printable(exchange.target), error)
             self._done(stream_id, exchange, "broken off")
@@ -388,11 +375,15 @@ class H3ServerProtocol(QuicConnectionProtocol):
             self._done(stream_id, exchange, "ok")
 
 
-def _too_large() -> Refused:
-    return Refused(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"The fields are longer than {FIELD_SECTION_BYTES_MAX} bytes.",
+def _headers(event: RequestReceived) -> list[tuple[bytes, bytes]]:
+    pseudo = (
+        (b":method", event.method),
+        (b":scheme", event.scheme),
+        (b":authority", event.authority),
+        (b":path", event.path),
+        (b":protocol", event.protocol),
     )
+    return [*(field for field in pseudo if field[1]), *event.fields]
 
 
 def _our_fault() -> Refused:

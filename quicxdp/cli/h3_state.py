@@ -47,4 +47,3 @@ class Exchange:
     is_answered: bool = False  # the head of the answer is on its way
     is_done: bool = False  # the answer is complete, or given up
     is_input_ended: bool = False
-    is_input_unwanted: bool = False

@@ -1,9 +1,9 @@
 """Reading a request head that a stranger sent (RFC 9114 section 4.3.1, RFC 9110).
 
-aioquic has checked by now that field names and values hold no forbidden bytes, that no
-pseudo-header comes twice or late, and that ":method" and ":authority" are there; a
-request that fails this closes the connection.  What is left to check ends in a
-`Refused` here, which is answered with its status.
+`quicxdp.h3` has checked by now that field names and values hold no forbidden bytes, that
+no pseudo-header comes twice or late, and that none is missing; a request that fails this
+is reset.  What is left to check ends in a `Refused` here, which is answered with its
+status.
 
 `parse_path_untrusted` is the first of two fences around the served folder (the second is
 static_files.py): no segment that leaves it comes out of here, decoded or not.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pylsqpack
 import pytest
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.buffer import encode_uint_var
@@ -134,9 +135,14 @@ def head_frame(block: bytes) -> bytes:
     return encode_frame(FrameType.HEADERS, block)
 
 
-def status_in(data: bytes) -> bytes:
-    """Find the status in a response whose block has it as a literal or static entry."""
-    return next((s for s in (b"431", b"400", b"200") if s in data), data[:40])
+def status_of(data: bytes) -> bytes:
+    """Return the status of a response that is a short HEADERS frame alone."""
+    (kind, length), section = data[:2], data[2:]
+    if length & 0x40:
+        section = section[1:]
+    assert kind == FrameType.HEADERS
+    fields = pylsqpack.Decoder(0, 0).feed_header(0, section)[1]
+    return dict(fields)[b":status"]
 
 
 def test_a_header_section_without_end_is_answered_with_431(attack: Attack) -> None:
@@ -148,10 +154,10 @@ def test_a_header_section_without_end_is_answered_with_431(attack: Attack) -> No
             client.send(0, bytes(1000))
         await client.until(lambda: 0 in client.stopped)
         await client.until(lambda: 0 in client.ended)
-        assert b"431" in client.received[0]
+        assert status_of(client.received[0]) == b"431"
         (connection,) = server.state.connections
         assert connection._h3 is not None
-        assert connection._h3.buffered_bytes(0) == 0
+        assert connection._h3.open_cnt == 0
         # The connection lives, and other requests are answered.
         client.send(4, head_frame(HEAD), end=True)
         await client.until(lambda: 4 in client.ended)
@@ -167,7 +173,7 @@ def test_small_blocks_that_unpack_to_large_headers_are_answered_with_431(
     async def attacker(client: RawClient, server: Served) -> None:
         client.send(0, head_frame(HEAD + ACCEPT_ANY * 2000), end=True)
         await client.until(lambda: 0 in client.ended)
-        assert b"431" in client.received[0]
+        assert status_of(client.received[0]) == b"431"
 
     attack(attacker)
 
@@ -178,8 +184,7 @@ def test_no_dynamic_table_is_offered_and_none_accepted(attack: Attack) -> None:
     async def attacker(client: RawClient, server: Served) -> None:
         (connection,) = server.state.connections
         assert connection._h3 is not None
-        sent = connection._h3.sent_settings
-        assert sent is not None
+        sent = connection._h3.settings
         assert sent[Setting.QPACK_MAX_TABLE_CAPACITY] == 0
         assert sent[Setting.MAX_FIELD_SECTION_SIZE] == FIELD_SECTION_BYTES_MAX
         # "Set Dynamic Table Capacity" 4096 on the encoder stream.
@@ -239,7 +244,6 @@ def test_a_body_as_long_as_it_likes_moves_the_window_along(attack: Attack) -> No
     [
         (0, head_frame(b""), ErrorCode.QPACK_DECOMPRESSION_FAILED),
         (0, head_frame(b"\xff" * 50), ErrorCode.QPACK_DECOMPRESSION_FAILED),
-        (0, head_frame(b"\x00\x00\xd1"), ErrorCode.H3_MESSAGE_ERROR),
         (0, encode_frame(FrameType.DATA, b"x"), ErrorCode.H3_FRAME_UNEXPECTED),
         (0, encode_frame(FrameType.SETTINGS, b""), ErrorCode.H3_FRAME_UNEXPECTED),
         (0, head_frame(HEAD)[:-3], ErrorCode.H3_FRAME_ERROR),
