@@ -17,7 +17,7 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
             -Wvla -Werror
 # Windows 10 and newer.
 CFLAGS   := -std=gnu11 -O1 $(WARN) -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN \
-            -D__USE_MINGW_ANSI_STDIO=1 -Iinclude -Isrc/win -Isrc/datapath -Isrc/quic \
+            -D__USE_MINGW_ANSI_STDIO=1 -Iinclude -Isrc -Isrc/win -Isrc/datapath -Isrc/quic \
             -Itests -isystem $(B)/openssl
 # Static, so that one .exe is all that has to be carried to a Windows machine.
 LIBS     := -static -lws2_32 -liphlpapi -lbcrypt -lntdll -lpthread
@@ -32,7 +32,7 @@ LINUX    := $(wildcard src/datapath/*_linux*.c src/datapath/*_netlink*.c \
 # Debian has none for mingw-w64.  OpenSSL's headers are those of this machine.
 SRC      := $(filter-out $(LINUX),$(wildcard src/*.c src/datapath/*.c src/quic/*.c))
 OBJ      := $(SRC:src/%.c=$(B)/%.o)
-HEADERS  := $(wildcard include/*.h src/datapath/*.h src/quic/*.h src/win/*.h src/win/*/*.h tests/*.h)
+HEADERS  := $(wildcard include/*.h src/*.h src/datapath/*.h src/quic/*.h src/win/*.h src/win/*/*.h tests/*.h)
 CONTRACTS := $(patsubst tests/%.c,$(B)/%.exe,$(wildcard tests/contract_win_*.c))
 PORTABLE := contract_memory $(addprefix test_,ack bufs cc census device_ports device_rx \
             device_tx flow frame memory neigh pacer pool ranges recovery recv_stream rtt \

@@ -29,7 +29,9 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "native" / "include"
-HEADERS = (INCLUDE / "quicxdp.h", INCLUDE / "quicxdp_engine.h")
+HEADERS = tuple(
+    INCLUDE / name for name in ("quicxdp.h", "quicxdp_engine.h", "quicxdp_admission.h")
+)
 SOURCE = ROOT / "native" / "src"
 FOLDERS = (SOURCE, SOURCE / "datapath", SOURCE / "quic")
 WINDOWS = sys.platform == "win32"

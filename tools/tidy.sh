@@ -4,6 +4,6 @@ set -eu
 cd "$(dirname "$0")/.."
 
 tidy=.venv/bin/clang-tidy
-flags="-std=gnu11 -Inative/include -Inative/src/datapath -Inative/src/quic"
+flags="-std=gnu11 -Inative/include -Inative/src -Inative/src/datapath -Inative/src/quic"
 find native/src -name '*.c' -not -name '*.bpf.c' -not -name '*_win*.c' -print0 |
 	xargs -0 -n 3 -P "$(nproc)" sh -c "$tidy --quiet \"\$@\" -- $flags" tidy

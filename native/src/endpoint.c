@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "engine.h"
+#include "first_packet.h"
+#include "quicxdp_admission.h"
 
 enum {
 	FRAMES_KEPT = 1024,
 	PATHS_MAX = UINT16_MAX,
-	LONG_HEADER_BIT = 0x80,
-	FIXED_BIT = 0x40,
 	LONG_DCID_LEN_OFF = 5,
 	DEADLINES_PER_TURN = 4096 /* so that timers cannot keep packets waiting */
 };
@@ -142,6 +142,38 @@ static bool is_for_engine(const struct qx_engine *e, const struct qx_conn *c,
 	return !(c->cfg.is_client && new_path);
 }
 
+/* Answers leave with what connections send in this turn. */
+static bool send_answer(struct qx_engine *e, const struct qx_path *path,
+			const uint8_t *answer, uint32_t len_bytes)
+{
+	struct qx_slot slot;
+
+	if (qx_reserve(e->dp, path, len_bytes, &slot, 1) != 1)
+		return false;
+	memcpy(slot.data, answer, len_bytes);
+	slot.len_bytes = len_bytes;
+	return qx_commit(e->dp, &slot, 1) == 0;
+}
+
+/* May what belongs to no connection of ours go up? */
+static bool is_admitted(struct qx_engine *e, const struct qx_datagram *d,
+			const struct qx_path *path, uint64_t now_ns)
+{
+	uint8_t answer[QX_ANSWER_MAX_BYTES];
+	uint32_t answer_len_bytes;
+	int verdict;
+
+	if (!e->admission)
+		return true;
+	verdict = e->admission_calls->judge(e->admission, d->data, d->len_bytes, &path->peer,
+					    now_ns, answer, &answer_len_bytes);
+	if (verdict < QX_VERDICT_RETRY)
+		return true;
+	if (verdict < QX_VERDICT_REFUSED && !send_answer(e, path, answer, answer_len_bytes))
+		e->admission_calls->answer_lost(e->admission, verdict);
+	return false;
+}
+
 static void datagram(struct qx_engine *e, const struct qx_datagram *d, uint32_t path_base,
 		     uint64_t now_ns)
 {
@@ -152,6 +184,8 @@ static void datagram(struct qx_engine *e, const struct qx_datagram *d, uint32_t 
 
 	if (c && c->receiving_over)
 		return; /* over, and closed by aioquic */
+	if (!c && !is_admitted(e, d, path, now_ns))
+		return;
 	if (!is_for_engine(e, c, d, new_path)) {
 		datagram_up(e, c, d, (uint16_t)(path_base + d->path), now_ns);
 		return;

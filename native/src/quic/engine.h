@@ -21,6 +21,18 @@ struct conn_queue {
 	struct qx_conn *head, *tail;
 };
 
+/* What quicxdp_admission.h does for an engine; by pointers, so that programs without it are
+ * linked without it. */
+struct qx_admission;
+struct admission_calls {
+	/* qx_admission_judge */
+	int (*judge)(struct qx_admission *a, const uint8_t *data, uint32_t len_bytes,
+		     const struct qx_addr *peer, uint64_t now_ns, uint8_t *answer,
+		     uint32_t *answer_len_bytes);
+	/* The answer of that verdict found no room to leave in. */
+	void (*answer_lost)(struct qx_admission *a, int verdict);
+};
+
 struct qx_engine {
 	struct qx_datapath *dp;
 	uint32_t cid_len_bytes;
@@ -40,6 +52,9 @@ struct qx_engine {
 	struct arena arena;
 	struct qx_path *paths;
 	uint32_t path_cnt, path_cap;
+
+	struct qx_admission *admission; /* NULL: everything goes up */
+	const struct admission_calls *admission_calls;
 
 	uint64_t armed_ns; /* what the datapath's timer was set to */
 	uint64_t turn_no;
