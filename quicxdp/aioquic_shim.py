@@ -21,6 +21,7 @@ from aioquic.quic.recovery import (
     QuicPacketRecovery,
     QuicPacketSpace,
 )
+from aioquic.quic.retry import QuicRetryTokenHandler
 
 from .errors import UnavailableError
 
@@ -50,9 +51,12 @@ PRIVATE_NAMES: Final[Mapping[type, frozenset[str]]] = {
             "_connection_terminated",
             "_loop",
             "_protocols",
+            "_retry",
             "_transport",
         }
     ),
+    # The key, which C shares.
+    QuicRetryTokenHandler: frozenset({"_aead"}),
     # What the engine in C is put under (quicxdp.seam).
     QuicConnection: frozenset(
         {
@@ -208,6 +212,25 @@ def tell(protocol: QuicConnectionProtocol) -> None:
     """Let *protocol* handle the events that its connection has, and send."""
     protocol._process_events()  # noqa: SLF001
     protocol.transmit()
+
+
+def is_handshake_complete(protocol: QuicConnectionProtocol) -> bool:
+    """Tell whether the handshake of *protocol*'s connection is over."""
+    return protocol._quic._handshake_complete  # noqa: SLF001
+
+
+def end_now(protocol: QuicConnectionProtocol, reason: str) -> None:
+    """Close a connection, and end its closing period at once.
+
+    RFC 9000 section 10.2 has an endpoint answer late packets for three probe timeouts,
+    but not one that wants its resources back.
+    """
+    quic = protocol._quic  # noqa: SLF001
+    protocol.close(reason_phrase=reason)
+    end_s = quic.get_timer()
+    if end_s is not None:
+        quic.handle_timer(now=end_s)
+    tell(protocol)
 
 
 def guarded(

@@ -41,6 +41,13 @@ class Owner(Protocol):
         """Take one event."""
 
 
+class Gate(Protocol):
+    """What may stand before what goes up; engine_gate.py."""
+
+    def guard(self, engine: CData, /) -> None:
+        """Stand before *engine*."""
+
+
 def _nothing() -> None:
     """Do nothing."""
 
@@ -102,6 +109,11 @@ class Engine:
     def __del__(self) -> None:
         if getattr(self, "_e", None) is not None:
             self.close()
+
+    def use_gate(self, gate: Gate) -> None:
+        """Let *gate* judge what belongs to no connection; it is closed after this."""
+        assert self._e is not None  # noqa: S101
+        gate.guard(self._e)
 
     def open(self, owner: Owner, **config: int) -> Conn:
         """Open a connection; *config* are fields of struct qx_conn_config.

@@ -13,11 +13,13 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 from .engine import Engine
+from .engine_gate import EngineGate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .addresses import PeerAddress
+    from .admission import Admission
     from .datapath import Datapath
     from .engine import Owner
     from .ownership import Owner as ThreadOwner
@@ -34,6 +36,8 @@ class EngineTurn:
 
     __slots__ = (
         "_batch",
+        "_cid_len_bytes",
+        "_gate",
         "_heard",
         "_listeners",
         "_owner",
@@ -66,6 +70,8 @@ class EngineTurn:
         )
         self.engine.wake = self._soon = soon
         self.engine.on_datagram = self._take_datagram
+        self._cid_len_bytes = cid_len_bytes
+        self._gate: EngineGate | None = None
         self._owner = owner
         self._peer = datapath.book.peer
         self._batch: list[tuple[bytes, PeerAddress]] = []
@@ -79,6 +85,30 @@ class EngineTurn:
     def unlisten(self, connection: Owner) -> None:
         """Forget *connection*; harmless when repeated."""
         self._listeners.pop(connection, None)
+
+    def guard(
+        self, admission: Admission, *, retry_key: bytes, versions: Sequence[int]
+    ) -> EngineGate:
+        """Let a gate judge what belongs to no connection before it goes up; once.
+
+        Args:
+            admission: its limits.
+            retry_key: what Retry tokens are made with.
+            versions: of QUIC, that are spoken.
+
+        Raises:
+            DatapathError: there is no memory.
+        """
+        assert self._gate is None and self.engine.book is not None  # noqa: S101, PT018
+        self._gate = EngineGate(
+            admission,
+            retry_key=retry_key,
+            versions=versions,
+            cid_len_bytes=self._cid_len_bytes,
+            book=self.engine.book,
+        )
+        self.engine.use_gate(self._gate)
+        return self._gate
 
     def run(self, now_ns: int, alarm_ns: int) -> int:
         """Take a batch and run what is due; without news, send and arm as well.
@@ -147,6 +177,8 @@ class EngineTurn:
         self._heard.clear()
         self._batch.clear()
         self.engine.close()
+        if self._gate is not None:
+            self._gate.close()
 
     def _take_datagram(self, path: bytes, data: bytes, _time_ns: int) -> None:
         self._batch.append((data, self._peer(path)))

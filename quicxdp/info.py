@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .admission import AdmissionStats
     from .config import EngineKind, Io
     from .stats import Stats
 
@@ -25,6 +26,8 @@ class EndpointInfo:
         engine: who handles the packets of QUIC connections here, NATIVE or AIOQUIC; None
             for an endpoint of another protocol.
         engine_reason: why that one, in words.
+        admission: returns what a server counts of what belongs to no connection; None
+            for other endpoints.
     """
 
     io: Io
@@ -33,3 +36,4 @@ class EndpointInfo:
     stats: Callable[[], Stats]
     engine: EngineKind | None = None
     engine_reason: str = ""
+    admission: Callable[[], AdmissionStats] | None = None

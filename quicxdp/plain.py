@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .addresses import Address
+    from .admission import AdmissionStats
     from .clock import Clock
     from .config import EngineKind
 
@@ -89,6 +90,10 @@ class PlainTransport(asyncio.DatagramTransport):
         self._extra["quicxdp"] = replace(
             self._extra["quicxdp"], engine=kind, engine_reason=reason
         )
+
+    def note_admission(self, stats: Callable[[], AdmissionStats]) -> None:
+        """Let `get_extra_info("quicxdp")` tell what a server admits."""
+        self._extra["quicxdp"] = replace(self._extra["quicxdp"], admission=stats)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let *protocol* receive from now on."""

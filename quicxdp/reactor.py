@@ -313,6 +313,9 @@ class Reactor:
             if flags & TURN_MORE:
                 self._others_first()
             if flags & TURN_EVENTS and (batch := turn.take()):
+                # First those who are connected: what goes up may be milliseconds' work.
+                self._end_engine_turn(turn, readable=False)
+                self._in_turn = True
                 self._endpoint.deliver(batch)
             self._run_due(now_ns, is_due=is_due)
         finally:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .addresses import Address, PeerAddress
+    from .admission import AdmissionStats
     from .clock import Clock
     from .config import EngineKind, SendLimits
     from .datapath import Datapath
@@ -377,6 +378,10 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._extra["quicxdp"] = replace(
             self._extra["quicxdp"], engine=kind, engine_reason=reason
         )
+
+    def note_admission(self, stats: Callable[[], AdmissionStats]) -> None:
+        """Let `get_extra_info("quicxdp")` tell what a server admits."""
+        self._extra["quicxdp"] = replace(self._extra["quicxdp"], admission=stats)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Let *protocol* receive from now on."""

@@ -41,11 +41,14 @@ enum qx_refusal {
 
 /* What becomes of a datagram. */
 enum qx_verdict {
-	QX_VERDICT_KNOWN = 0,    /* goes up: of a connection that has that ID */
-	QX_VERDICT_ADMIT = 1,    /* goes up: may begin a connection */
-	QX_VERDICT_RETRIED = 2,  /* goes up: likewise, with a valid Retry token */
-	QX_VERDICT_RETRY = 3,    /* is answered with Retry */
-	QX_VERDICT_VERSION = 4,  /* is answered with Version Negotiation */
+	QX_VERDICT_KNOWN = 0,   /* goes up: of a connection that has that ID */
+	QX_VERDICT_ADMIT = 1,   /* goes up: may begin a connection */
+	QX_VERDICT_RETRIED = 2, /* goes up: likewise, with a valid Retry token */
+	QX_VERDICT_BAD_TOKEN =
+		3,               /* goes up, to be closed with INVALID_TOKEN (RFC 9000 section
+				   * 8.1.3); few of those that are refused for their token */
+	QX_VERDICT_RETRY = 4,    /* is answered with Retry */
+	QX_VERDICT_VERSION = 5,  /* is answered with Version Negotiation */
 	QX_VERDICT_REFUSED = 256 /* and above: dropped; enum qx_refusal is added */
 };
 

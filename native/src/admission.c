@@ -11,6 +11,12 @@
 #include "prefix_limit.h"
 #include "retry.h"
 
+enum {
+	/* Closing a connection that there is not costs aioquic 200 us. */
+	BAD_TOKEN_INTERVAL_NS = 10000000,
+	BAD_TOKEN_BURST_NS = 10 * BAD_TOKEN_INTERVAL_NS
+};
+
 struct qx_admission {
 	struct qx_admission_config cfg;
 	struct qx_admission_stats stats;
@@ -18,6 +24,7 @@ struct qx_admission {
 	struct prefix_limit limit;
 	struct retry retry;
 	uint32_t connection_cnt, handshake_cnt; /* as told, and admitted since */
+	uint64_t bad_tokens_full_ns;            /* see rate_passes */
 	bool closed;
 };
 
@@ -100,6 +107,18 @@ static int refuse(struct qx_admission *a, enum qx_refusal why)
 	return QX_VERDICT_REFUSED + (int)why;
 }
 
+/* Who has waited for too long with a token of ours had better hear of it; who forges them
+ * cannot have much of it. */
+static int refuse_token(struct qx_admission *a, enum qx_refusal why, uint64_t now_ns)
+{
+	const int verdict = refuse(a, why);
+
+	return rate_passes(&a->bad_tokens_full_ns, now_ns, BAD_TOKEN_INTERVAL_NS,
+			   BAD_TOKEN_BURST_NS)
+		       ? QX_VERDICT_BAD_TOKEN
+		       : verdict;
+}
+
 static int admit(struct qx_admission *a, enum qx_verdict verdict)
 {
 	a->connection_cnt++;
@@ -132,11 +151,11 @@ static int judge_initial(struct qx_admission *a, const struct first_packet *p,
 	if (p->token_len_bytes > 0)
 		token = retry_check(&a->retry, p, peer, now_ns);
 	if (token == RETRY_TOKEN_ADDRESS)
-		return refuse(a, QX_REFUSED_TOKEN_ADDRESS);
+		return refuse_token(a, QX_REFUSED_TOKEN_ADDRESS, now_ns);
 	if (token == RETRY_TOKEN_EXPIRED)
-		return refuse(a, QX_REFUSED_TOKEN_EXPIRED);
+		return refuse_token(a, QX_REFUSED_TOKEN_EXPIRED, now_ns);
 	if (token == RETRY_TOKEN_REPLAYED)
-		return refuse(a, QX_REFUSED_TOKEN_REPLAYED);
+		return refuse_token(a, QX_REFUSED_TOKEN_REPLAYED, now_ns);
 	if (a->handshake_cnt >= a->cfg.max_handshakes)
 		return refuse(a, QX_REFUSED_HANDSHAKES);
 	/* Who has shown that it is where it says is limited by its handshakes alone, so that

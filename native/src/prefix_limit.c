@@ -30,17 +30,11 @@ void prefix_limit_close(struct prefix_limit *l)
 bool prefix_limit_passes(struct prefix_limit *l, const struct qx_addr *peer, uint64_t now_ns)
 {
 	struct qx_addr prefix = {.family = peer->family};
-	uint64_t *full_ns;
 
 	if (l->interval_ns == 0)
 		return true;
 	memcpy(prefix.ip, peer->ip,
 	       peer->family == QX_IPV4 ? PREFIX_BYTES_IPV4 : PREFIX_BYTES_IPV6);
-	full_ns = addr_table_put(l->table, &prefix, now_ns);
-	if (*full_ns < now_ns)
-		*full_ns = now_ns;
-	if (*full_ns - now_ns + l->interval_ns > l->burst_ns)
-		return false;
-	*full_ns += l->interval_ns;
-	return true;
+	return rate_passes(addr_table_put(l->table, &prefix, now_ns), now_ns, l->interval_ns,
+			   l->burst_ns);
 }

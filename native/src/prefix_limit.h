@@ -17,6 +17,19 @@
 
 #include "quicxdp.h"
 
+/* rate_passes takes one from a budget that is full again at *full_ns, and grows by one per
+ * interval_ns up to burst_ns / interval_ns; false: there is none. */
+static inline bool rate_passes(uint64_t *full_ns, uint64_t now_ns, uint64_t interval_ns,
+			       uint64_t burst_ns)
+{
+	if (*full_ns < now_ns)
+		*full_ns = now_ns;
+	if (*full_ns - now_ns + interval_ns > burst_ns)
+		return false;
+	*full_ns += interval_ns;
+	return true;
+}
+
 struct prefix_limit {
 	struct qx_addr_table *table; /* value: uint64_t, when the budget is full again */
 	uint64_t interval_ns;        /* 0: no limit */

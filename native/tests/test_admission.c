@@ -198,6 +198,37 @@ static void who_returns_the_token_is_admitted(void)
 	}
 }
 
+/* Refused under that name; the first few go up all the same, so that a client that means no
+ * harm is told. */
+static void bad_token(const struct initial *i, struct qx_addr peer, uint32_t reason)
+{
+	const uint64_t before = gate_stats().refused[reason];
+	const int verdict = judge_initial(i, peer);
+
+	T_CHECK(verdict == QX_VERDICT_BAD_TOKEN ||
+		verdict == QX_VERDICT_REFUSED + (int)reason);
+	T_EQ(gate_stats().refused[reason], before + 1);
+}
+
+static void few_bad_tokens_go_up_to_be_answered(void)
+{
+	const struct qx_addr peer = source4(0x0a000001, 4000);
+	struct asked client;
+	uint32_t up = 0;
+
+	gate_open(always());
+	ask(&client, VERSION_1, peer);
+	for (uint32_t n = 0; n < 2000; n++) {
+		/* Forged sources, each of a network of its own. */
+		up += judge_initial(&client.initial, source4(n << 8, 1)) ==
+		      QX_VERDICT_BAD_TOKEN;
+		gate_now_ns += MS_NS;
+	}
+	T_CHECK(up >= 200 && up <= 211); /* a hundred a second */
+	T_EQ(gate_stats().refused[QX_REFUSED_TOKEN_ADDRESS], 2000);
+	T_EQ(gate_stats().admitted, 0);
+}
+
 /* A token proves one address, for one connection, for half a minute, once. */
 static void a_token_is_worth_nothing_elsewhere(void)
 {
@@ -206,26 +237,20 @@ static void a_token_is_worth_nothing_elsewhere(void)
 
 	gate_open(always());
 	ask(&client, VERSION_1, peer);
-	T_EQ(judge_initial(&client.initial, source4(0x0a000002, 4000)),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_ADDRESS);
-	T_EQ(judge_initial(&client.initial, source4(0x0a000001, 4001)),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_ADDRESS);
+	bad_token(&client.initial, source4(0x0a000002, 4000), QX_REFUSED_TOKEN_ADDRESS);
+	bad_token(&client.initial, source4(0x0a000001, 4001), QX_REFUSED_TOKEN_ADDRESS);
 	client.initial.dcid = first_cid(2);
-	T_EQ(judge_initial(&client.initial, peer),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_ADDRESS);
+	bad_token(&client.initial, peer, QX_REFUSED_TOKEN_ADDRESS);
 	client.initial.dcid = client.cid;
 	gate_now_ns += 31 * S_NS;
-	T_EQ(judge_initial(&client.initial, peer),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_EXPIRED);
+	bad_token(&client.initial, peer, QX_REFUSED_TOKEN_EXPIRED);
 	gate_now_ns -= 31 * S_NS;
 	T_EQ(judge_initial(&client.initial, peer), QX_VERDICT_RETRIED);
 	qx_admission_use_token(gate, client.initial.token, client.initial.token_len_bytes);
-	T_EQ(judge_initial(&client.initial, peer),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_REPLAYED);
+	bad_token(&client.initial, peer, QX_REFUSED_TOKEN_REPLAYED);
 	/* A clock that went back is no reason to believe anything. */
 	gate_now_ns -= 5 * S_NS;
-	T_EQ(judge_initial(&client.initial, peer),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_EXPIRED);
+	bad_token(&client.initial, peer, QX_REFUSED_TOKEN_EXPIRED);
 }
 
 /* Any bit of it; such a client may hold a token of somebody else, so it is asked again. */
@@ -269,8 +294,7 @@ static void tokens_that_many_others_followed_have_expired(void)
 	qx_admission_use_token(gate, client.token, client.initial.token_len_bytes);
 	for (uint32_t n = 1; n < 1 << 20; n++)
 		T_EQ(judge_nth(n, peer), QX_VERDICT_RETRY);
-	T_EQ(judge_initial(&client.initial, peer),
-	     QX_VERDICT_REFUSED + QX_REFUSED_TOKEN_REPLAYED);
+	bad_token(&client.initial, peer, QX_REFUSED_TOKEN_REPLAYED);
 	ask(&client, VERSION_1, peer); /* takes over its bit, which is clear */
 	T_EQ(judge_initial(&client.initial, peer), QX_VERDICT_RETRIED);
 }
@@ -376,6 +400,7 @@ static const struct t_case cases[] = {
 	{"another version is answered with ours", another_version_is_answered_with_ours},
 	{"who returns the token is admitted", who_returns_the_token_is_admitted},
 	{"a token is worth nothing elsewhere", a_token_is_worth_nothing_elsewhere},
+	{"few bad tokens go up, to be answered", few_bad_tokens_go_up_to_be_answered},
 	{"a damaged or foreign token is none", a_damaged_or_foreign_token_is_none},
 	{"tokens that many others followed have expired",
 	 tokens_that_many_others_followed_have_expired},

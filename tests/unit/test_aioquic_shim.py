@@ -15,7 +15,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 
 import quicxdp
-from quicxdp import aioquic_shim, client, connection, server, streams
+from quicxdp import aioquic_shim, client, connection, retry_tokens, server, streams
 from quicxdp.clock import Clock
 from quicxdp.errors import UnavailableError
 from quicxdp.seam import (
@@ -102,9 +102,10 @@ OURS: dict[ModuleType, set[str]] = {
     aioquic_shim: {"_clock"},
     client: set(),
     server: {
-        *("_all_ended", "_announced", "_cids", "_collected", "_draining", "_in_batch"),
-        *("_kind", "_lost", "_receive", "_table", "_turn", "_why"),
+        *("_all_ended", "_announced", "_cids", "_collected", "_in_batch"),
+        *("_kind", "_lost", "_receive", "_reception", "_table", "_turn", "_why"),
     },
+    retry_tokens: {"_used"},
     **dict.fromkeys(SEAM, ADDED_TO_THE_CONNECTION | ADDED_TO_OTHERS),
 }
 
