@@ -69,6 +69,31 @@ static void a_refusing_peer_cannot_stop_the_sender(void)
 	T_CHECK(!readable(a));
 }
 
+/* The kernel ends a batch at a message that meets the error of the one before, and says only
+ * how many went; the ICMP message stays, and with it the descriptor would be readable for
+ * ever, though nothing comes. */
+static void a_message_about_a_batch_does_not_keep_the_descriptor_readable(void)
+{
+	struct qx_send_item items[2] = {{.len_bytes = 100, .path = 0},
+					{.len_bytes = 100, .path = 1}};
+	struct qx_datapath *gone;
+	struct qx_path paths[2];
+
+	open_flags(0);
+	gone = open_at(loopback4(1, 0), 0);
+	paths[0] = path_to(gone);
+	paths[1] = path_to(b);
+	qx_close(gone);
+	for (uint32_t round = 0; round < 10; round++) {
+		T_EQ(qx_send(a, payload, items, 2, paths, 2), 2);
+		T_EQ(recv_once(b), 1);
+		qx_recv_done(b, &batch);
+		T_EQ(recv_once(a), 0);
+		qx_recv_done(a, &batch);
+		T_CHECK(!readable(a));
+	}
+}
+
 /* A peer without a route is told apart from the others of the same flush. */
 static void an_unreachable_peer_does_not_take_the_others_along(void)
 {
@@ -309,6 +334,8 @@ static void source_port_zero_is_dropped(void)
 static const struct t_case cases[] = {
 	{"a refused connection is reported", a_refused_connection_is_reported},
 	{"a refusing peer cannot stop the sender", a_refusing_peer_cannot_stop_the_sender},
+	{"a message about a batch does not keep the descriptor readable",
+	 a_message_about_a_batch_does_not_keep_the_descriptor_readable},
 	{"an unreachable peer does not take the others along",
 	 an_unreachable_peer_does_not_take_the_others_along},
 	{"a source address that is not ours is an error",

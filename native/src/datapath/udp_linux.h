@@ -104,7 +104,7 @@ struct qx_udp {
 	bool forked; /* the arenas are not ours any more */
 	uint8_t *arena;
 	struct qx_icmp *icmp; /* the endpoint's */
-	bool errors_left;     /* the error queue was not read to its end */
+	bool errors_left;     /* the error queue holds, or may hold, something */
 	struct udp_rx rx;
 	struct udp_tx tx;
 };

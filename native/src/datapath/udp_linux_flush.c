@@ -145,6 +145,10 @@ static int send_some(struct qx_udp *u)
 	u->own.stats.tx_syscalls++;
 	if (sent < 0)
 		return errno;
+	/* What ended the batch is not told; was it an ICMP message, poll says POLLERR until it
+	 * is read, and no call returns it any more. */
+	if ((uint32_t)sent < cnt)
+		u->errors_left = true;
 	count_sent(u, (uint32_t)sent);
 	return 0;
 }
