@@ -78,7 +78,7 @@ async def serve(options: argparse.Namespace, selector: turns.MeteredSelector) ->
     """Serve until stdin ends."""
     configuration = QuicConfiguration(alpn_protocols=H3_ALPN, is_client=False)
     configuration.load_cert_chain(options.certificate, options.private_key)
-    await quicxdp.serve(
+    server = await quicxdp.serve(
         options.host,
         options.port,
         configuration=configuration,
@@ -101,6 +101,7 @@ async def serve(options: argparse.Namespace, selector: turns.MeteredSelector) ->
             "turns": selector.turns,
             "long_waits": selector.long_waits,
             "waited_max_ns": selector.waited_max_ns,
+            "admission": server.admission_stats.as_dict(),
         }
         if line.strip() == b"reset":
             selector.reset()

@@ -215,7 +215,7 @@ def build(*names: str) -> None:
     for name in names:
         source, program = here / f"{name}.c", BUILD / name
         needs, extra = [source, *headers], []
-        if name in {"datapath_load", "engine_load", "route_load"}:
+        if name in {"datapath_load", "engine_load", "flood_load", "route_load"}:
             _run(["make", "-s", "-C", str(ROOT / "native"), "lib"])
             library = ROOT / "native" / "build" / "libquicxdp.a"
             needs.append(library)
@@ -223,7 +223,10 @@ def build(*names: str) -> None:
         if name == "route_load":
             # No packets, so nothing is counted; and the table is not in the public API.
             extra = ["-I", str(ROOT / "native" / "src" / "datapath"), str(library)]
-        if name == "engine_load":
+        if name == "flood_load":
+            # It seals Initials with what seals our packets.
+            extra = ["-I", str(ROOT / "native" / "src" / "quic"), str(library)]
+        if name in {"engine_load", "flood_load"}:
             flags = _run(["pkg-config", "--cflags", "--libs", "libcrypto"])
             extra += shlex.split(flags)
         newest = max(path.stat().st_mtime for path in needs)

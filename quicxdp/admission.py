@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import ConfigError
 
@@ -184,6 +184,11 @@ class AdmissionStats:
     retries_sent: int
     versions_sent: int  # Version Negotiation packets
     refused: Mapping[str, int]  # datagrams dropped, by reason
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same as what JSON has."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, "refused": dict(self.refused)}
 
 
 def refused_by_name(*counts: list[int]) -> Mapping[str, int]:

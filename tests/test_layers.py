@@ -127,6 +127,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "device",
             "h3",
             "private_file",
+            "admission",
             "aioquic_shim",
             "aioquic_shim_streams",
         ),

@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from quicxdp.admission import DEFAULT, Retry
 from quicxdp.config import (
     ENGINE_DEFAULT,
     SPIN_US_MAX,
@@ -117,6 +118,50 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_admission_options(parser: argparse.ArgumentParser) -> None:
+    """Add what limits new connections."""
+    parser.add_argument(
+        "--max-connections",
+        type=whole_number,
+        default=DEFAULT.max_connections,
+        metavar="N",
+        help="how many at most, on each address; new ones beyond are dropped "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-handshakes",
+        type=whole_number,
+        default=DEFAULT.max_handshakes,
+        metavar="N",
+        help="how many of them may be in their handshake (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--handshake-timeout",
+        type=seconds,
+        default=DEFAULT.handshake_timeout_s,
+        metavar="SECONDS",
+        help="when a handshake that is not over is closed (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--retry",
+        type=Retry,
+        choices=list(Retry),
+        default=DEFAULT.retry,
+        metavar="WHEN",
+        help="let clients prove their address first, at the price of a round trip: "
+        "always, never, or auto: while an eighth of --max-handshakes is open "
+        f"(default: {DEFAULT.retry.value})",
+    )
+    parser.add_argument(
+        "--new-per-prefix",
+        type=float,
+        default=DEFAULT.new_per_prefix_hz,
+        metavar="RATE",
+        help="connections per second that one network (IPv4 /24, IPv6 /56) may begin "
+        "without that proof; 0: no limit (default: %(default)g)",
+    )
+
+
 def add_engine_option(parser: argparse.ArgumentParser) -> None:
     """Add --engine."""
     parser.add_argument(
@@ -129,6 +174,13 @@ def add_engine_option(parser: argparse.ArgumentParser) -> None:
         "engine in C, or an error), aioquic (Python), or auto (native where it can be "
         f"used, else aioquic; default: {ENGINE_DEFAULT.value})",
     )
+
+
+def whole_number(text: str) -> int:
+    """Read a number above 0 for argparse."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def port_number(text: str) -> int:

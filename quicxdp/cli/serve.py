@@ -16,6 +16,7 @@ from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
+from quicxdp.admission import Admission
 from quicxdp.errors import ConfigError, QuicxdpError
 from quicxdp.source_rules import SourceRules
 
@@ -27,6 +28,7 @@ from .h3_state import ServerState
 from .help import Formatter
 from .options import (
     LOOPS,
+    add_admission_options,
     add_engine_option,
     add_io_options,
     add_source_options,
@@ -119,6 +121,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_io_options(parser)
     add_source_options(parser)
     add_engine_option(parser)
+    add_admission_options(parser)
     add(
         "--listing",
         "--index",
@@ -192,11 +195,12 @@ def run(options: argparse.Namespace) -> int:
         options.usage_error("--keep-capabilities needs --user or --group")
     try:
         SourceRules.parse(options.allow, options.deny)
+        admission = _admission(options)
     except ConfigError as error:
         options.usage_error(str(error))
     logs.set_up(options.log_level, access=options.access_log)
     with ExitStack() as stack:
-        server = _Server.prepare(options, stack)
+        server = _Server.prepare(options, admission, stack)
         with asyncio.Runner(loop_factory=new_event_loop(options.loop)) as runner:
             runner.run(server.serve())
     return ExitCode.OK
@@ -212,11 +216,14 @@ class _Server:
     state: ServerState
     capture: Capture | None
     account: Account | None
+    admission: Admission
     endpoints: list[QuicServer] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def prepare(cls, options: argparse.Namespace, stack: ExitStack) -> _Server:
+    def prepare(
+        cls, options: argparse.Namespace, admission: Admission, stack: ExitStack
+    ) -> _Server:
         """Open and check all files, so that what is wrong with them is said first."""
         account = None
         if options.user is not None or options.group is not None:
@@ -255,7 +262,7 @@ class _Server:
             open_files_max=startup.raise_file_limit(),
             server_name=f"quicxdp/{quicxdp.__version__}".encode(),
         )
-        return cls(options, loaded, configuration, state, capture, account)
+        return cls(options, loaded, configuration, state, capture, account, admission)
 
     async def serve(self) -> None:
         """Listen, say so, wait for a signal, drain, close."""
@@ -303,6 +310,11 @@ class _Server:
                 allow=self.options.allow,
                 deny=self.options.deny,
                 capture=self.capture,
+                retry=self.admission.retry,
+                max_connections=self.admission.max_connections,
+                max_handshakes=self.admission.max_handshakes,
+                handshake_timeout=self.admission.handshake_timeout_s,
+                new_per_prefix=self.admission.new_per_prefix_hz,
             )
         except QuicxdpError as error:
             if sock is not None:
@@ -392,6 +404,16 @@ class _Server:
             logger.warning("%d connections cut off after %g s", busy, self.options.grace)
         for connection in tuple(connections):
             connection.close(ErrorCode.H3_NO_ERROR, "the server is stopping")
+
+
+def _admission(options: argparse.Namespace) -> Admission:
+    return Admission(
+        max_connections=options.max_connections,
+        max_handshakes=options.max_handshakes,
+        handshake_timeout_s=options.handshake_timeout,
+        retry=options.retry,
+        new_per_prefix_hz=options.new_per_prefix,
+    )
 
 
 def _privileges() -> ModuleType:

@@ -5,11 +5,12 @@ whole, so a reader finds the old counters or the new ones and never a half.
 
     {"listeners": [{"address": [...], "io": "xdp", "interface": "eth1", "reason": "...",
                     "engine": "native", "engine_reason": "..."}],
+     "admission": {"connections": 3, "refused": {"prefix_rate": 17, ...}, ...},
      "lanes": {"xdp": {"rx_packets": ...}, ...}, "drops": {"fragment": ...}, ...
      "rx_ring_produced": ..., "frames": {"free": ...}, ...}
 
-Lanes and drops are sums over the listeners.  What belongs to the interface (rings,
-frames, the kernel's own counters) is the same for each of them and stands there once.
+Lanes, drops and admission are sums over the listeners.  What belongs to the interface
+(rings, frames, the kernel's own counters) is the same for each and stands there once.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
         into[name] = into.get(name, 0) + count
 
 
+def _add_admission(into: dict[str, Any], stats: dict[str, Any]) -> None:
+    refused: dict[str, int] = into.setdefault("refused", {})
+    _add(refused, stats.pop("refused"))
+    _add(into, stats)
+
+
 def _device_part(stats: Stats) -> dict[str, Any]:
     own = {"lanes", "drops", "interfaces", *_OWN_SUMS}
     names = [field.name for field in dataclasses.fields(stats) if field.name not in own]
@@ -54,6 +61,7 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
     sums = dict.fromkeys(_OWN_SUMS, 0)
     device: dict[str, Any] = {}
     interfaces: dict[str, Any] = {}
+    admission: dict[str, Any] = {}
     for _, info in listeners:
         stats = info.stats()
         for name, lane in stats.lanes.items():
@@ -62,6 +70,8 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
         _add(sums, {name: getattr(stats, name) for name in _OWN_SUMS})
         for name, interface in stats.interfaces.items():
             interfaces[name] = dataclasses.asdict(interface)
+        if info.admission is not None:
+            _add_admission(admission, info.admission().as_dict())
         if not device or stats.queue_cnt:
             device = _device_part(stats)
     return {
@@ -76,6 +86,7 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
             }
             for address, info in listeners
         ],
+        "admission": admission,
         "lanes": lanes,
         "drops": drops,
         "interfaces": interfaces,
