@@ -351,6 +351,13 @@ int qx_spin(struct qx_datapath *dp, uint64_t spin_ns);
  * nothing: virtual deadlines pass when their owner says so. */
 int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns);
 
+/* qx_hold keeps lanes from making qx_fd readable, until it is called again with 0; the armed
+ * deadline and other endpoints of the device still do.  What arrives meanwhile waits, and
+ * qx_recv takes it as ever: under a flood of packets that nobody wants, one wake-up for many.
+ * At most one system call.  In the simulation it does nothing.
+ * Errors   -EOPNOTSUPP on Windows. */
+int qx_hold(struct qx_datapath *dp, uint32_t hold);
+
 /* qx_recv moves what has arrived into *batch, overwriting it; every batch must go to
  * qx_recv_done before the next call.
  *

@@ -15,6 +15,7 @@ enum {
 	FRAMES_KEPT = 1024,
 	PATHS_MAX = UINT16_MAX,
 	LONG_DCID_LEN_OFF = 5,
+	FLOOD_NS = 2000000,       /* between batches of refused datagrams alone */
 	DEADLINES_PER_TURN = 4096 /* so that timers cannot keep packets waiting */
 };
 
@@ -184,8 +185,10 @@ static void datagram(struct qx_engine *e, const struct qx_datagram *d, uint32_t 
 
 	if (c && c->receiving_over)
 		return; /* over, and closed by aioquic */
-	if (!c && !is_admitted(e, d, path, now_ns))
+	if (!c && !is_admitted(e, d, path, now_ns)) {
+		e->refused_cnt++;
 		return;
+	}
 	if (!is_for_engine(e, c, d, new_path)) {
 		datagram_up(e, c, d, (uint16_t)(path_base + d->path), now_ns);
 		return;
@@ -216,6 +219,18 @@ static void run_deadlines(struct qx_engine *e, uint64_t now_ns)
 	}
 }
 
+/* A flood that comes one by one would wake us for each packet, which costs several times
+ * what refusing it does.  So after a second turn of refused ones alone the next look is
+ * put off a little (HOLD_NS of endpoint_turn.c); any other packet ends that. */
+static void note_refused(struct qx_engine *e, int cnt, uint64_t now_ns)
+{
+	const bool only = cnt > 0 && e->refused_cnt == (uint32_t)cnt;
+
+	e->holds = only && now_ns - e->only_refused_ns < FLOOD_NS;
+	if (only)
+		e->only_refused_ns = now_ns;
+}
+
 int engine_receive_batch(struct qx_engine *e, uint64_t now_ns)
 {
 	const int n = qx_recv(e->dp, &e->batch, now_ns);
@@ -234,10 +249,12 @@ void engine_begin_receiving(struct qx_engine *e)
 {
 	e->turn_no++;
 	e->has_up = false;
+	e->refused_cnt = 0;
 }
 
-void engine_end_receiving(struct qx_engine *e, uint64_t now_ns)
+void engine_end_receiving(struct qx_engine *e, int cnt, uint64_t now_ns)
 {
+	note_refused(e, cnt, now_ns);
 	run_deadlines(e, now_ns);
 	engine_end_turn(e, now_ns);
 }
@@ -250,6 +267,6 @@ int qx_engine_receive(struct qx_engine *e, uint64_t now_ns)
 		return -EINVAL;
 	engine_begin_receiving(e);
 	n = engine_receive_batch(e, now_ns);
-	engine_end_receiving(e, now_ns);
+	engine_end_receiving(e, n, now_ns);
 	return n;
 }

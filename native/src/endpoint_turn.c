@@ -22,15 +22,31 @@ static int arm(struct qx_engine *e, uint64_t deadline_ns, uint64_t now_ns)
 	return err;
 }
 
+enum {
+	/* 20,000 a second are four a look; a round trip is longer by at most this. */
+	HOLD_NS = 200000
+};
+
+/* When to look again, if datagrams do not wake us; QX_NEVER_NS: they do. */
+static uint64_t held_until(struct qx_engine *e, bool stayed, uint64_t now_ns)
+{
+	const bool hold = e->holds && !stayed;
+
+	return qx_hold(e->dp, hold) == 0 && hold ? now_ns + HOLD_NS : QX_NEVER_NS;
+}
+
 int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
 {
-	uint64_t next_ns;
+	uint64_t next_ns, held_ns;
 	int stayed, err;
 
 	if (!e->dp)
 		return -EINVAL;
 	stayed = qx_engine_flush(e, now_ns);
 	next_ns = qx_engine_deadline(e);
+	held_ns = held_until(e, stayed != 0, now_ns);
+	if (held_ns < next_ns)
+		next_ns = held_ns;
 	/* Also where sending has failed: the timers that end connections must go on. */
 	err = arm(e, next_ns < alarm_ns ? next_ns : alarm_ns, now_ns);
 	if (stayed < 0 || err < 0)
@@ -47,15 +63,14 @@ int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
  * last one. */
 static int receive(struct qx_engine *e, uint64_t now_ns)
 {
-	uint32_t cnt = 0;
-	int n;
+	int cnt = 0, n;
 
 	engine_begin_receiving(e);
 	do {
 		n = engine_receive_batch(e, now_ns);
-		cnt += n > 0 ? (uint32_t)n : 0;
+		cnt += n > 0 ? n : 0;
 	} while (n >= LARGE_BATCH_CNT && cnt < TURN_CNT && !e->has_up);
-	engine_end_receiving(e, now_ns);
+	engine_end_receiving(e, cnt, now_ns);
 	return n;
 }
 

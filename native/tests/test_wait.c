@@ -246,8 +246,8 @@ static void whatever_call_fails_nothing_is_left_open(void)
 		T_EQ(faults_open_fds(), fds);
 	} while (n < 100);
 	T_EQ(err, 0);
-	T_EQ(n, 7);
-	T_EQ(faults_open_fds(), fds + 3);
+	T_EQ(n, 9);
+	T_EQ(faults_open_fds(), fds + 4);
 	wait_close(w);
 	w = NULL;
 	T_EQ(faults_open_fds(), fds);

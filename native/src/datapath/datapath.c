@@ -261,6 +261,15 @@ int qx_arm(struct qx_datapath *dp, uint64_t deadline_ns)
 	return wait_arm(dp->wait, deadline_ns);
 }
 
+int qx_hold(struct qx_datapath *dp, uint32_t hold)
+{
+	int err = datapath_usable(dp);
+
+	if (err < 0 || dp->simulated)
+		return err;
+	return wait_hold(dp->wait, hold != 0);
+}
+
 /* ---- Asking ---- */
 
 void qx_local(const struct qx_datapath *dp, struct qx_addr *out)

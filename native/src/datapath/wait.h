@@ -1,8 +1,8 @@
 /* wait.h: what wakes the owner of a datapath: one descriptor that an event loop watches, or
  * a thread that waits in its place.
  *
- * wait_linux.c is an epoll instance that holds the lanes' descriptors, a timerfd for the
- * armed deadline (event loops do not fire below a millisecond) and an eventfd by which
+ * wait_linux.c is an epoll instance that holds another one with the lanes' descriptors (so
+ * that they can be held back together), a timerfd for the armed deadline (event loops do not fire below a millisecond) and an eventfd by which
  * another endpoint of the same device signals this one.  wait_win.c is a list of handles
  * that a thread waits for.
  *
@@ -32,6 +32,10 @@ int wait_watch(struct qx_wait *w, int fd);
 int wait_watch_write(struct qx_wait *w, int fd);
 int wait_unwatch(struct qx_wait *w, int fd);
 int wait_want_write(struct qx_wait *w, int fd, bool want);
+
+/* wait_hold: nothing that is watched wakes anybody until it is taken back; deadline and
+ * signals do.  At most one system call.  -EOPNOTSUPP on Windows. */
+int wait_hold(struct qx_wait *w, bool hold);
 
 /* wait_arm sets the deadline (CLOCK_MONOTONIC ns, UINT64_MAX none); no system call if it
  * is the one already set. */

@@ -27,14 +27,16 @@ struct qx_wait {
 	int timer_fd;
 	int event_fd;
 	bool signalled;
+	int lanes_fd;         /* an epoll instance in epoll_fd: all that is watched */
+	bool held;            /* lanes_fd wakes nobody */
 	uint64_t deadline_ns; /* as armed; UINT64_MAX none */
 };
 
-static int control(const struct qx_wait *w, int operation, int fd, uint32_t events)
+static int control(int epoll_fd, int operation, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.fd = fd};
 
-	return epoll_ctl(w->epoll_fd, operation, fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(epoll_fd, operation, fd, &event) < 0 ? -errno : 0;
 }
 
 int wait_open(struct qx_wait **out)
@@ -50,17 +52,24 @@ int wait_open(struct qx_wait **out)
 		err = -errno;
 		goto free_wait;
 	}
+	w->lanes_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->lanes_fd < 0) {
+		err = -errno;
+		goto close_epoll;
+	}
 	w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (w->timer_fd < 0) {
 		err = -errno;
-		goto close_epoll;
+		goto close_lanes;
 	}
 	w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->event_fd < 0) {
 		err = -errno;
 		goto close_timer;
 	}
-	if ((err = wait_watch(w, w->timer_fd)) < 0 || (err = wait_watch(w, w->event_fd)) < 0)
+	if ((err = control(w->epoll_fd, EPOLL_CTL_ADD, w->timer_fd, EPOLLIN)) < 0 ||
+	    (err = control(w->epoll_fd, EPOLL_CTL_ADD, w->event_fd, EPOLLIN)) < 0 ||
+	    (err = control(w->epoll_fd, EPOLL_CTL_ADD, w->lanes_fd, EPOLLIN)) < 0)
 		goto close_event;
 	*out = w;
 	return 0;
@@ -69,6 +78,8 @@ close_event:
 	close(w->event_fd);
 close_timer:
 	close(w->timer_fd);
+close_lanes:
+	close(w->lanes_fd);
 close_epoll:
 	close(w->epoll_fd);
 free_wait:
@@ -84,6 +95,7 @@ void wait_close(struct qx_wait *w)
 	 * EPOLL_CTL_DEL here would deafen the parent. */
 	close(w->event_fd);
 	close(w->timer_fd);
+	close(w->lanes_fd);
 	close(w->epoll_fd);
 	free(w);
 }
@@ -96,7 +108,7 @@ int wait_fd(const struct qx_wait *w)
 void wait_why_open(char *why, int err)
 {
 	why_set(why,
-		"epoll, timerfd or eventfd: %s; each endpoint needs three descriptors "
+		"epoll, timerfd or eventfd: %s; each endpoint needs four descriptors "
 		"besides its sockets (ulimit -n)",
 		strerror(-err));
 }
@@ -109,22 +121,34 @@ void wait_why_watch(char *why, int err)
 
 int wait_watch(struct qx_wait *w, int fd)
 {
-	return control(w, EPOLL_CTL_ADD, fd, EPOLLIN);
+	return control(w->lanes_fd, EPOLL_CTL_ADD, fd, EPOLLIN);
 }
 
 int wait_unwatch(struct qx_wait *w, int fd)
 {
-	return control(w, EPOLL_CTL_DEL, fd, 0);
+	return control(w->lanes_fd, EPOLL_CTL_DEL, fd, 0);
 }
 
 int wait_watch_write(struct qx_wait *w, int fd)
 {
-	return control(w, EPOLL_CTL_ADD, fd, EPOLLOUT);
+	return control(w->lanes_fd, EPOLL_CTL_ADD, fd, EPOLLOUT);
 }
 
 int wait_want_write(struct qx_wait *w, int fd, bool want)
 {
-	return control(w, EPOLL_CTL_MOD, fd, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	return control(w->lanes_fd, EPOLL_CTL_MOD, fd, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+int wait_hold(struct qx_wait *w, bool hold)
+{
+	int err;
+
+	if (w->held == hold)
+		return 0;
+	err = control(w->epoll_fd, EPOLL_CTL_MOD, w->lanes_fd, hold ? 0 : EPOLLIN);
+	if (err == 0)
+		w->held = hold;
+	return err;
 }
 
 int wait_arm(struct qx_wait *w, uint64_t deadline_ns)

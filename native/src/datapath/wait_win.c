@@ -185,6 +185,12 @@ int wait_want_write(struct qx_wait *w, int fd, bool want)
 	return 0;
 }
 
+int wait_hold(struct qx_wait *w, bool hold)
+{
+	(void)w;
+	return hold ? -EOPNOTSUPP : 0;
+}
+
 /* ---- Deadlines and signals ---- */
 
 int wait_arm(struct qx_wait *w, uint64_t deadline_ns)

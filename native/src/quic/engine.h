@@ -56,6 +56,10 @@ struct qx_engine {
 	struct qx_admission *admission; /* NULL: everything goes up */
 	const struct admission_calls *admission_calls;
 
+	uint32_t refused_cnt;     /* of the batch */
+	uint64_t only_refused_ns; /* the last batch with nothing else */
+	bool holds;               /* and there were several: wake-ups are put together */
+
 	uint64_t armed_ns; /* what the datapath's timer was set to */
 	uint64_t turn_no;
 	bool has_up; /* a datagram of this turn is aioquic's */
