@@ -94,7 +94,7 @@ void engine_free_events(struct qx_engine *e);
  * returns as qx_recv. */
 void engine_begin_receiving(struct qx_engine *e);
 int engine_receive_batch(struct qx_engine *e, uint64_t now_ns);
-void engine_end_receiving(struct qx_engine *e, uint64_t now_ns);
+void engine_end_receiving(struct qx_engine *e, int cnt, uint64_t now_ns);
 
 /* ---- lists.c ---- */
 void engine_list(struct qx_conn *c, enum conn_list list);
