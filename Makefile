@@ -58,6 +58,10 @@ demo: ## two network namespaces, AF_XDP between real clients and our server (roo
 	@$(SETUP) net clients
 	@$(PY) tools/demo.py --io $(IO)
 
+demo-flood: ## 20,000 Initials per second from forged addresses beside one connection (root)
+	@$(SETUP) net
+	@$(PY) bench/flood.py
+
 soak: ## streams over AF_XDP while links, routes, neighbours change; SECONDS=20 (root)
 	@$(SETUP) net
 	@$(PY) tools/soak.py --seconds $(SECONDS)

@@ -86,6 +86,7 @@ async def serve(options: argparse.Namespace, selector: turns.MeteredSelector) ->
         engine=options.engine,
         io=options.io,
         interface=options.interface,
+        retry=options.retry,
     )
     gc.collect()
     gc.freeze()
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--interface", help="for AF_XDP")
     parser.add_argument("--certificate", required=True)
     parser.add_argument("--private-key", required=True)
+    parser.add_argument("--retry", choices=["auto", "always", "never"], default="auto")
     parser.add_argument(
         "--meter-turns", action="store_true", help="report how long they wait"
     )

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import statistics
 import subprocess
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastpath
 import harness
-from aioquic.buffer import Buffer
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.crypto import CryptoPair
@@ -134,12 +133,6 @@ def rss_mib(program: Program) -> tuple[float, float]:
     return tuple(int(fields[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
 
 
-def softirq_ns() -> int:
-    """Return how long the kernel handled packets outside of processes (10 ms ticks)."""
-    line = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
-    return int(line.split()[7]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
 @dataclass(frozen=True, slots=True)
 class Phases:
     """One server under test, and who asks it."""
@@ -150,12 +143,7 @@ class Phases:
     flood: Flood
 
     def load(self, words: Sequence[str], *, flooded: bool) -> dict[str, Any]:
-        """Run the load generator, with or without the flood beside it.
-
-        Returns:
-            What it says, "server_ns": the server's CPU time meanwhile, and "handled": how
-            many datagrams of the flood came to it in that time.
-        """
+        """Run the load generator, with or without the flood beside it."""
         client = self.bench.client(self.setup)
         mode, *options = words
         options += ["--cipher", fastpath.CIPHER, f"--seconds={PHASE_S}"]
@@ -166,43 +154,40 @@ class Phases:
         if flooded:
             self.flood.begin(flood_s)
             time.sleep(MARGIN_S)
-        handled, cpu = self.handled(), self.server.cpu_ns()
         said = client.ask("go")
-        cpu, handled = self.server.cpu_ns() - cpu, self.handled() - handled
         if flooded:
             self.flood.end(flood_s)
         time.sleep(SETTLE_S)
-        return {**said, "server_ns": cpu, "handled": handled}
+        return said
 
-    def handled(self) -> int:
-        """Return how many datagrams of no connection the server has dealt with."""
-        counts = self.server.ask("totals")["admission"]
-        answered = counts["retries_sent"] + counts["versions_sent"]
-        handled: int = sum(counts["refused"].values()) + answered + counts["admitted"]
-        return handled
+    def counts(self) -> dict[str, Any]:
+        """Return what the server has admitted and refused."""
+        counts: dict[str, Any] = self.server.ask("totals")["admission"]
+        return counts
 
-    def cost(self) -> dict[str, float]:
-        """Let only the flood happen; return what a datagram costs, in microseconds."""
-        handled, cpu, soft = self.handled(), self.server.cpu_ns(), softirq_ns()
+    def cost(self) -> tuple[float, float]:
+        """Let only the flood happen; return its cost to server and sender, in us each."""
+        before, was = self.counts(), self.server.cpu_ns()
         self.flood.begin(COST_S)
         said = self.flood.end(COST_S)
         time.sleep(SETTLE_S)
-        cpu, soft = self.server.cpu_ns() - cpu, softirq_ns() - soft
-        handled = self.handled() - handled
+        spent = self.server.cpu_ns() - was
+        handled = handled_cnt(self.counts()) - handled_cnt(before)
         if handled < said["sent"] * SENT_PART_MIN:
             raise BenchError(f"{self.setup}: {said} was sent, {handled} was handled")
-        return {
-            "alone_us": cpu / handled / 1e3,
-            "softirq_us": soft / handled / 1e3,
-            "sender_us": said["cpu_ns"] / said["sent"] / 1e3,
-        }
+        return spent / handled / 1e3, said["cpu_ns"] / said["sent"] / 1e3
+
+
+def handled_cnt(counts: dict[str, Any]) -> int:
+    """Return how many datagrams of no connection were dealt with."""
+    answered: int = counts["retries_sent"] + counts["versions_sent"]
+    return sum(counts["refused"].values()) + answered + int(counts["admitted"])
 
 
 def run_lane(bench: Bench, io: str, flood: Flood, rounds: int) -> dict[str, Any]:
     """Measure one lane."""
     setup = Setup("veth", "native", io)
     times: dict[str, list[float]] = defaultdict(list)
-    sums: dict[str, float] = defaultdict(float)
     with fastpath.server_of(bench, setup) as server:
         fastpath.warm_up(bench, setup, server)
         phases = Phases(bench, setup, server, flood)
@@ -213,25 +198,24 @@ def run_lane(bench: Bench, io: str, flood: Flood, rounds: int) -> dict[str, Any]
                 said = phases.load(DOWN, flooded=flooded)
                 times[f"mbit_{name}"].append(said["mbit_per_s"])
                 times[f"client_cpu_{name}"].append(said["client_cpu_share"])
-                for key in ("server_ns", "body_bytes", "handled"):
-                    sums[f"{key}_{name}"] += said[key]
             for name, flooded in (("alone", False), ("flooded", True)):
                 said = phases.load(ASK, flooded=flooded)
                 times[f"p99_{name}"].append(said["latency_us"]["p99"])
                 times[f"p50_{name}"].append(said["latency_us"]["p50"])
-        cost = phases.cost()
+        with_handshakes_us, sender_us = phases.cost()
         _, rss_most = rss_mib(server)
         admission = server.ask("totals")["admission"]
+    # No handshake begins at such a server, so that refusing is all that it does.
+    with fastpath.server_of(bench, setup, "--retry=always") as server:
+        refusal_us, _ = Phases(bench, setup, server, flood).cost()
     middle = {name: statistics.median(values) for name, values in times.items()}
-    # What the server did beyond the transfer: at the price of a byte without the flood.
-    ns_per_byte = sums["server_ns_alone"] / sums["body_bytes_alone"]
-    beyond_ns = sums["server_ns_flooded"] - ns_per_byte * sums["body_bytes_flooded"]
     return {
         **{name: round(value, 2) for name, value in middle.items()},
         "goodput_ratio": round(middle["mbit_flooded"] / middle["mbit_alone"], 3),
         "p99_ratio": round(middle["p99_flooded"] / middle["p99_alone"], 3),
-        **{f"cpu_{name}": round(value, 3) for name, value in cost.items()},
-        "cpu_us_per_initial": round(beyond_ns / sums["handled_flooded"] / 1e3, 3),
+        "cpu_us_per_initial": round(refusal_us, 3),
+        "cpu_with_handshakes_us": round(with_handshakes_us, 3),
+        "cpu_sender_us": round(sender_us, 3),
         "rss_mib": round(rss_most, 1),
         "rss_growth_mib": round(rss_most - rss_before, 1),
         "admission": admission,
@@ -268,7 +252,7 @@ def show(lanes: dict[str, dict[str, Any]], rate_hz: int, mode: str) -> None:
         [
             "lane",
             *("Mbit/s alone", "flooded", "p99 us alone", "flooded"),
-            *("us per datagram: beside", "alone", "softirq", "sender"),
+            *("us per datagram: refused", "with handshakes", "sender"),
             *("peak MiB", "grown"),
         ],
         [
@@ -277,7 +261,7 @@ def show(lanes: dict[str, dict[str, Any]], rate_hz: int, mode: str) -> None:
                 *(str(of[key]) for key in ("mbit_alone", "mbit_flooded")),
                 *(str(of[key]) for key in ("p99_alone", "p99_flooded")),
                 str(of["cpu_us_per_initial"]),
-                *(str(of[f"cpu_{key}_us"]) for key in ("alone", "softirq", "sender")),
+                *(str(of[f"cpu_{key}_us"]) for key in ("with_handshakes", "sender")),
                 *(str(of[key]) for key in ("rss_mib", "rss_growth_mib")),
             ]
             for io, of in lanes.items()
