@@ -180,8 +180,8 @@ class Phases:
 
 def handled_cnt(counts: dict[str, Any]) -> int:
     """Return how many datagrams of no connection were dealt with."""
-    answered: int = counts["retries_sent"] + counts["versions_sent"]
-    return sum(counts["refused"].values()) + answered + int(counts["admitted"])
+    keys = ("retries_sent", "versions_sent", "admitted")
+    return int(sum(counts["refused"].values()) + sum(counts[key] for key in keys))
 
 
 def run_lane(bench: Bench, io: str, flood: Flood, rounds: int) -> dict[str, Any]:
