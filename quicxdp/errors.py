@@ -4,6 +4,7 @@
     ├── ConfigError         the caller asked for something that contradicts itself
     ├── DatapathError       the kernel or a device refused; also an OSError
     ├── UnavailableError    this installation or machine lacks what was asked for
+    ├── ApplicationError    an ASGI application cannot be loaded or does not start
     └── ProtocolError
         ├── LocalProtocolError     our side used the protocol wrongly
         │   └── StreamEndedError   it wrote to a stream that it has ended or reset
@@ -66,6 +67,10 @@ class DatapathError(QuicxdpError, OSError):
 
 class UnavailableError(QuicxdpError):
     """This installation or machine lacks what was asked for."""
+
+
+class ApplicationError(QuicxdpError):
+    """An ASGI application cannot be loaded, or does not start."""
 
 
 class ProtocolError(QuicxdpError):

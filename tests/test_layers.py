@@ -117,8 +117,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # HTTP/3 without I/O; what it sends on is handed to it.
     "h3": {"errors"},
     "__init__": {"server", "capture", "client", "endpoint", *BASICS},
+    # The ASGI server.
+    "asgi": {"server", *BASICS},
     "cli": {
         *(
+            "asgi",
             "__init__",
             "server",
             "client",
