@@ -112,6 +112,14 @@ def has_undelivered_responses(quic: QuicConnection) -> bool:
     )
 
 
+def smoothed_rtt_ns(quic: QuicConnection) -> int | None:
+    """Return the smoothed round-trip time; None before the first sample."""
+    if isinstance(quic, FastConnection):
+        return quic.get_stats().rtt_smoothed_ns or None
+    recovery = quic._loss
+    return int(recovery._rtt_smoothed * 1e9) if recovery._rtt_initialized else None
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """Why a connection is closing, and who began."""

@@ -9,6 +9,7 @@
         ├── LocalProtocolError     our side used the protocol wrongly
         │   └── StreamEndedError   it wrote to a stream that it has ended or reset
         └── RemoteProtocolError    the peer did
+            └── ClientDisconnectedError    it went too early; also an OSError
 
 Messages say what was tried, what happened and what to do.
 """
@@ -91,3 +92,10 @@ class StreamEndedError(LocalProtocolError, ValueError, RuntimeError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol."""
+
+
+class ClientDisconnectedError(RemoteProtocolError, OSError):
+    """The client went, or refused the rest, while an application was answering it.
+
+    An OSError, as ASGI has it; an application need not handle it.
+    """

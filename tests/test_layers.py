@@ -118,7 +118,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "h3": {"errors"},
     "__init__": {"server", "capture", "client", "endpoint", *BASICS},
     # The ASGI server.
-    "asgi": {"server", *BASICS},
+    "asgi": {"aioquic_shim_streams", "server", *BASICS},
     "cli": {
         *(
             "asgi",
@@ -144,7 +144,7 @@ MAY_IMPORT_FOREIGN = {
     "quicxdp._native_ext": {"_native"},
     "cffi": {"_native_build"},
     "aioquic": {
-        *("aioquic_shim", "aioquic_shim_streams", "server", "client", "cli"),
+        *("aioquic_shim", "aioquic_shim_streams", "server", "client", "asgi", "cli"),
         *("connection", "engine_choice", "reception", "retry_tokens", "seam", "streams"),
     },
     "rich": {"cli"},

@@ -95,8 +95,8 @@ def check(found: object, target: str) -> App:
     except TypeError:
         raise ApplicationError(
             f"{target} does not take scope, receive and send: is it a function that "
-            f"makes the application (--factory), or one of ASGI 2 or WSGI? (asgiref adapts "
-            f"those: asgiref.compatibility, asgiref.wsgi.WsgiToAsgi)"
+            f"makes the application (--factory), or one of ASGI 2 or WSGI? (asgiref "
+            f"adapts those: asgiref.compatibility, asgiref.wsgi.WsgiToAsgi)"
         ) from None
     except ValueError:
         pass
