@@ -118,10 +118,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "h3": {"errors"},
     "__init__": {"server", "capture", "client", "endpoint", *BASICS},
     # The ASGI server.
-    "asgi": {"aioquic_shim_streams", "server", *BASICS},
+    "certificate": BASICS,
+    "binding": BASICS,
+    "asgi": {"aioquic_shim_streams", "binding", "certificate", "server", *BASICS},
     "cli": {
         *(
             "asgi",
+            "binding",
+            "certificate",
             "__init__",
             "server",
             "client",

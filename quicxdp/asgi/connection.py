@@ -367,7 +367,8 @@ class AsgiProtocol(QuicConnectionProtocol):
             )
 
     def _path_facts(self) -> dict[str, Any]:
-        info = self._transport and self._transport.get_extra_info("quicxdp")
+        transport = self._transport
+        info = None if transport is None else transport.get_extra_info("quicxdp")
         rtt_ns = shim.smoothed_rtt_ns(self._quic)
         return {
             "lane": None if info is None else info.io.value,

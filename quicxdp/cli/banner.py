@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .certificate import ServerCertificate
+    from quicxdp.certificate import ServerCertificate
 
 
 @dataclass(frozen=True, slots=True)

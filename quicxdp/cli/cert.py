@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from quicxdp import private_file
+from quicxdp.certificate import spki_hash, utc_now
 
-from .certificate import spki_hash, utc_now
 from .exits import CommandError, ExitCode
 from .help import Formatter
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import logging
 import signal
@@ -16,6 +15,7 @@ from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
+from quicxdp import binding
 from quicxdp.admission import Admission
 from quicxdp.errors import ConfigError, QuicxdpError
 from quicxdp.source_rules import SourceRules
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from quicxdp.capture import Capture
+    from quicxdp.certificate import ServerCertificate
     from quicxdp.server import QuicServer
 
-    from .certificate import ServerCertificate
     from .privileges import Account
 
 logger = logging.getLogger(__name__)
@@ -286,7 +286,11 @@ class _Server:
     async def _listen(self) -> None:
         port = self.options.port
         for host in self.options.host or DEFAULT_HOSTS:
-            for address in startup.addresses(host):
+            try:
+                found = binding.addresses(host)
+            except ConfigError as error:
+                raise StartError(str(error)) from None
+            for address in found:
                 if (endpoint := await self._listen_on(address, port)) is not None:
                     self.endpoints.append(endpoint)
                     # All share one port, also when the kernel has picked it.
@@ -295,7 +299,7 @@ class _Server:
     async def _listen_on(self, host: str, port: int) -> QuicServer | None:
         sock = None
         try:
-            sock = startup.bind(host, port)
+            sock = binding.bind(host, port)
             return await quicxdp.serve(
                 host,
                 port,
@@ -326,15 +330,14 @@ class _Server:
             if self._may_do_without(host, error):
                 logger.warning("no server on %s: %s", host, error.strerror or error)
                 return None
-            raise StartError(startup.bind_failure(host, port, error)) from error
+            raise StartError(binding.failure(host, port, error)) from error
 
     def _may_do_without(self, host: str, error: OSError) -> bool:
         """Whether this is the default ::1 on a machine without IPv6."""
         return (
             self.options.host is None
             and bool(self.endpoints)
-            and ":" in host
-            and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+            and binding.may_do_without(host, error)
         )
 
     def _give_up_privileges(self) -> None:

@@ -18,7 +18,8 @@ import pytest
 from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
-from quicxdp.cli import cert, certificate
+from quicxdp import certificate
+from quicxdp.cli import cert
 from quicxdp.cli.dial import DialOptions, dial
 from quicxdp.cli.h3_client import WINDOW_BYTES, H3ClientProtocol, Response
 from quicxdp.cli.h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol

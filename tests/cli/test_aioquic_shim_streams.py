@@ -17,7 +17,10 @@ CLIENT = QuicConnection(configuration=QuicConfiguration(is_client=True))
 def test_the_names_used_are_there() -> None:
     """An aioquic that has renamed one fails here, and not in a server under load."""
     used = {
-        CLIENT: ("_streams", "_close_event", "_state", "_loss", "_on_max_stream_data_delivery"),
+        CLIENT: (
+            *("_streams", "_close_event", "_state", "_loss"),
+            "_on_max_stream_data_delivery",
+        ),
         CLIENT._loss: ("_rtt_initialized", "_rtt_smoothed"),
         QuicStreamSender(0, writable=True): (
             *("highest_offset", "is_finished", "_buffer_start", "_buffer_stop"),

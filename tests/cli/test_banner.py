@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
+from quicxdp.certificate import ServerCertificate
 from quicxdp.cli import banner, cert
 from quicxdp.cli.banner import Aim, Listener
-from quicxdp.cli.certificate import ServerCertificate
 
 
 def certificate_for(*names: str) -> ServerCertificate:

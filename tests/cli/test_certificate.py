@@ -15,8 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from quicxdp.cli import cert, certificate, main
-from quicxdp.cli.exits import CommandError, StartError
+from quicxdp import certificate
+from quicxdp.cli import cert, main
+from quicxdp.cli.exits import CommandError
+from quicxdp.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,7 @@ def complaint(
     folder: Path, certificate_name: str = "cert.pem", key_name: str = "key.pem"
 ) -> str:
     """Return what is said about a pair that cannot be used."""
-    with pytest.raises(StartError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(folder, certificate_name, key_name)
     return str(caught.value)
 
@@ -212,8 +214,8 @@ def test_a_key_of_another_certificate_is_found_out(folder: Path, tmp_path: Path)
     assert "does not belong to the certificate" in said
 
 
-def test_an_encrypted_key_is_recognised(folder: Path) -> None:
-    """It cannot be used without a password, which we do not ask for."""
+def test_an_encrypted_key_is_opened_with_its_password_and_only_so(folder: Path) -> None:
+    """What is wrong with a password is said, instead of what is wrong with the PEM."""
     key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
     (folder / "locked.pem").write_bytes(
         key.private_bytes(
@@ -224,6 +226,12 @@ def test_an_encrypted_key_is_recognised(folder: Path) -> None:
     )
 
     assert "is encrypted" in complaint(folder, key_name="locked.pem")
+    paths = (folder / "cert.pem", folder / "locked.pem")
+    assert certificate.load(*paths, NOW, password="pw").names
+    with pytest.raises(ConfigError, match="cannot be decrypted"):
+        certificate.load(*paths, NOW, password="other")
+    with pytest.raises(ConfigError, match="not encrypted"):
+        certificate.load(folder / "cert.pem", folder / "key.pem", NOW, password="pw")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,7 @@ def test_keys_that_no_client_would_take_are_refused(
 )
 def test_dates_are_checked(folder: Path, when: datetime, said: str) -> None:
     """A development certificate of last month is the most common trouble of all."""
-    with pytest.raises(StartError, match=said):
+    with pytest.raises(ConfigError, match=said):
         certificate.load(folder / "cert.pem", folder / "key.pem", when)
 
 

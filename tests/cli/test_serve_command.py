@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quicxdp.cli import certificate, stats_file
+from quicxdp import certificate
+from quicxdp.cli import stats_file
 from quicxdp.config import Io
 from quicxdp.info import EndpointInfo
 from quicxdp.stats import InterfaceStats, LaneStats, Stats

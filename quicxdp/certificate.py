@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from .exits import StartError
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,25 +78,34 @@ def spki_hash(certificate: x509.Certificate) -> str:
     return base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")
 
 
-def load(certfile: Path, keyfile: Path | None, now: datetime) -> ServerCertificate:
+def load(
+    certfile: Path,
+    keyfile: Path | None,
+    now: datetime,
+    *,
+    password: str | None = None,
+) -> ServerCertificate:
     """Load and check what a server shows to its clients.
 
     Args:
         certfile: PEM, the leaf first, then its chain; may hold the key too.
-        keyfile: PEM, not encrypted; None if it is in *certfile*.
+        keyfile: PEM; None if it is in *certfile*.
         now: the time, to tell whether the certificate is valid.
+        password: of the key, if it is encrypted.
 
     Raises:
-        StartError: a sentence that names the file, what is wrong with it, and a remedy.
+        ConfigError: a sentence that names the file, what is wrong with it, and a remedy.
     """
     certificate_pem = _read(certfile, "certificate")
     key_path = keyfile or certfile
     key = _parse_key(
-        key_path, certificate_pem if keyfile is None else _read(key_path, "key")
+        key_path,
+        certificate_pem if keyfile is None else _read(key_path, "key"),
+        password,
     )
     leaf, *chain = _parse_certificates(certfile, certificate_pem)
     if leaf.public_key() != key.public_key():
-        raise StartError(
+        raise ConfigError(
             f"the key in {key_path} does not belong to the certificate in {certfile}: "
             f"their public keys differ; give the pair that was made together"
         )
@@ -109,19 +118,19 @@ def _read(path: Path, what: str) -> bytes:
     try:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise StartError(f"the {what} {path} is not a regular file")
+                raise ConfigError(f"the {what} {path} is not a regular file")
             data = file.read(_FILE_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise StartError(
+        raise ConfigError(
             f"there is no {what} file {path}; `quicxdp cert` makes a certificate and key "
             f"for development"
         ) from None
     except OSError as error:
-        raise StartError(
+        raise ConfigError(
             f"the {what} file {path} cannot be read: {error.strerror}"
         ) from None
     if len(data) > _FILE_BYTES_MAX:
-        raise StartError(
+        raise ConfigError(
             f"the {what} file {path} is longer than 1 MiB; is it the right one?"
         )
     return data
@@ -131,22 +140,29 @@ def _parse_certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise StartError(
+        raise ConfigError(
             f"{path} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----): "
             f"{error}"
         ) from None
 
 
-def _parse_key(path: Path, pem: bytes) -> PrivateKey:
+def _parse_key(path: Path, pem: bytes, password: str | None) -> PrivateKey:
+    secret = None if password is None else password.encode()
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = serialization.load_pem_private_key(pem, password=secret)
     except TypeError:
-        raise StartError(
-            f"the key in {path} is encrypted; decrypt it into a file that only the "
-            f"server can read: openssl pkey -in {path} -out key.pem"
+        raise ConfigError(
+            f"the key in {path} is not encrypted, but a password is given; leave it out"
+            if secret is not None
+            else f"the key in {path} is encrypted; give its password, or decrypt it into "
+            f"a file that only the server can read: openssl pkey -in {path} -out key.pem"
         ) from None
     except ValueError as error:
-        raise StartError(
+        if secret is not None:
+            raise ConfigError(
+                f"the key in {path} cannot be decrypted with the password that is given"
+            ) from None
+        raise ConfigError(
             f"{path} holds no private key in PEM form (-----BEGIN PRIVATE KEY-----): "
             f"{str(error).splitlines()[0]}"
         ) from None
@@ -157,7 +173,7 @@ def _parse_key(path: Path, pem: bytes) -> PrivateKey:
             return key
         case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
             return key
-    raise StartError(
+    raise ConfigError(
         f"the key in {path} is of a kind that TLS 1.3 clients or this server do not "
         f"take; use ECDSA on P-256 or P-384, RSA of at least {_RSA_BITS_MIN} bits, or "
         f"Ed25519"
@@ -167,12 +183,12 @@ def _parse_key(path: Path, pem: bytes) -> PrivateKey:
 def _check_dates(path: Path, leaf: x509.Certificate, now: datetime) -> None:
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now < begin:
-        raise StartError(
+        raise ConfigError(
             f"the certificate in {path} is not valid before {begin:%Y-%m-%d %H:%M} UTC; "
             f"is this machine's clock right?"
         )
     if now >= end:
-        raise StartError(
+        raise ConfigError(
             f"the certificate in {path} has expired on {end:%Y-%m-%d %H:%M} UTC; renew "
             f"it (`quicxdp cert --force` for one made by `quicxdp cert`)"
         )
