@@ -108,11 +108,16 @@ class AsgiProtocol(QuicConnectionProtocol):
             self._h3.send_goaway(self._next_stream_id)
             self.transmit()
 
-    def cancel(self) -> None:
-        """End the applications that have not ended by themselves."""
-        for exchange in tuple(self._exchanges.values()):
-            if exchange.task is not None:
-                exchange.task.cancel()
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """End the applications that have not ended by themselves; return their tasks."""
+        tasks = [
+            exchange.task
+            for exchange in self._exchanges.values()
+            if exchange.task is not None and not exchange.task.done()
+        ]
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     # aioquic's protocol
 
@@ -350,8 +355,7 @@ class AsgiProtocol(QuicConnectionProtocol):
     def _account(self, exchange: Exchange) -> None:
         hub = self._hub
         counts = hub.counts
-        kind = str(exchange.status // 100) if exchange.status else "none"
-        counts.responses[kind] = counts.responses.get(kind, 0) + 1
+        counts.responded("3", exchange.status)
         counts.request_bytes += exchange.received_bytes
         counts.response_bytes += exchange.sent_bytes
         counts.request_seconds += hub.clock() - exchange.started_s

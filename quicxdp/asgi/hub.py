@@ -22,7 +22,8 @@ class Counts:
     """What has happened since the start; docs/statistics.md explains each.
 
     Attributes:
-        responses: by status class, "1" to "5"; "none" for those broken off before a head.
+        responses: by HTTP version and first digit of the status; 0 stands for those that
+            were broken off before they had one.
     """
 
     connections: int = 0
@@ -35,7 +36,12 @@ class Counts:
     request_bytes: int = 0
     response_bytes: int = 0
     request_seconds: float = 0.0
-    responses: dict[str, int] = field(default_factory=dict)
+    responses: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def responded(self, http_version: str, status: int) -> None:
+        """Count a response."""
+        key = (http_version, status // 100)
+        self.responses[key] = self.responses.get(key, 0) + 1
 
 
 @dataclass(slots=True)

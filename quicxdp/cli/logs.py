@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from enum import Enum
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
-_ACCESS = "quicxdp.access"
+from quicxdp.asgi.access import logger as access_log
+from quicxdp.asgi.access import printable
 
-access_log = logging.getLogger(_ACCESS)
+__all__ = ["LogLevel", "access_log", "printable", "set_up"]
 
 
 class LogLevel(Enum):
@@ -20,15 +19,6 @@ class LogLevel(Enum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def printable(data: bytes | str) -> str:
-    r"""Return *data* for a log or a terminal, everything but plain ASCII as escapes.
-
-    A path or a field may hold what moves the cursor, renames the window or forges a line.
-    """
-    text = data.decode("latin-1") if isinstance(data, bytes) else data
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def set_up(level: LogLevel, *, access: bool) -> None:
