@@ -120,7 +120,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The ASGI server.
     "certificate": BASICS,
     "binding": BASICS,
-    "asgi": {"aioquic_shim_streams", "binding", "certificate", "server", *BASICS},
+    "asgi": {
+        *("aioquic_shim_streams", "binding", "certificate", "connection", "h3"),
+        *("server", *BASICS),
+    },
     "cli": {
         *(
             "asgi",

@@ -1,52 +1,43 @@
-"""One QUIC connection under an application: from HTTP/3 events to exchanges and back."""
+"""One QUIC connection under an application: HTTP/3's events to exchanges and back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import ErrorCode
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
-from aioquic.quic import events
+from aioquic.quic import events as quic_events
 
 from quicxdp import aioquic_shim_streams as shim
-from quicxdp.aioquic_shim_streams import BoundedH3Connection
+from quicxdp import h3
+from quicxdp.connection import FastConnection
+from quicxdp.h3 import ErrorCode
 
 from .exchange import Exchange
-from .scope import (
-    HTTP_EXTENSIONS,
-    BadRequestError,
-    Origin,
-    http_scope,
-    read_head_untrusted,
-)
+from .scope import HTTP_EXTENSIONS, Origin, http_scope
 from .tls_extension import tls_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping
 
     from aioquic.asyncio.protocol import QuicStreamHandler
     from aioquic.quic.connection import QuicConnection
 
     from .hub import Hub
-    from .scope import Field
     from .types import Scope
 
 logger = logging.getLogger(__name__)
 
-# Encoded and decoded size of a request's header section: twice what nginx allows.
-FIELD_SECTION_BYTES_MAX: Final = 16 * 1024
+H3_CONFIG: Final = h3.H3Config()
 # What a client may send ahead of an application that does not read.
 STREAM_WINDOW_BYTES: Final = 256 * 1024
 # Sent and not acknowledged: more than 1 Gbit/s around the world has under way.
 _UNACKNOWLEDGED_BYTES_MAX: Final = 32 * 1024 * 1024
 # A writer that waits is looked after when so much more was acknowledged.
 _TURN_BYTES: Final = 64 * 1024
-_FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9114 section 4.2.2
+_BUSY: Final = 503
 
 
 def _lazy_task(
@@ -59,12 +50,27 @@ def _eager_task(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]
 ) -> asyncio.Task[None]:
     # An application that answers without waiting is done when this returns.
-    return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg]
+    make: Any = asyncio.Task
+    return cast("asyncio.Task[None]", make(coroutine, loop=loop, eager_start=True))
 
 
-_new_task: Final[
-    Callable[[asyncio.AbstractEventLoop, Coroutine[Any, Any, None]], asyncio.Task[None]]
-] = _eager_task if sys.version_info >= (3, 12) else _lazy_task
+_new_task: Final = _eager_task if sys.version_info >= (3, 12) else _lazy_task
+
+
+class Party(Protocol):
+    """Who has to do with what arrives on a stream."""
+
+    stream_id: int
+    task: asyncio.Task[None] | None
+
+    def data_received(self, data: bytes) -> None:
+        """Take content."""
+
+    def input_ended(self) -> None:
+        """Take note that there is no more."""
+
+    def disconnected(self) -> None:
+        """Take note that the client has gone, or wants no answer."""
 
 
 class AsgiProtocol(QuicConnectionProtocol):
@@ -79,41 +85,50 @@ class AsgiProtocol(QuicConnectionProtocol):
     ) -> None:
         super().__init__(quic, stream_handler)
         self._hub = hub
-        self._h3: BoundedH3Connection | None = None
+        self._h3: h3.Connection | None = None
         self._origin: Origin | None = None
-        self._exchanges: dict[int, Exchange] = {}
-        self._held_bytes: dict[int, int] = {}
+        self._extensions: dict[str, dict[str, Any]] = {}
+        self._parties: dict[int, Party] = {}
         self._waiting: dict[int, tuple[asyncio.Future[None], int]] = {}
-        self._next_stream_id = 0
-        self._in_turn = False
-        self.running_cnt = 0
-        shim.bound_receive_windows(
-            quic,
-            STREAM_WINDOW_BYTES,
-            lambda stream_id: self._held_bytes.get(stream_id, 0),
+        self._credit: Callable[[int, int], object]
+        # aioquic's windows go by what is held; see bound_receive_windows.
+        self._counts_held = not isinstance(quic, FastConnection)
+        self._held_bytes: dict[int, int] = {}
+        self._credit = (
+            quic.consumed if isinstance(quic, FastConnection) else self._let_go_of
         )
+        shim.bound_receive_windows(quic, STREAM_WINDOW_BYTES, self._held)
         hub.connections.add(self)
         hub.counts.connections += 1
+
+    def _held(self, stream_id: int) -> int:
+        return self._held_bytes.get(stream_id, 0)
+
+    def _let_go_of(self, stream_id: int, size_bytes: int) -> None:
+        if (left := self._held(stream_id) - size_bytes) > 0:
+            self._held_bytes[stream_id] = left
+        else:
+            self._held_bytes.pop(stream_id, None)
 
     # Draining
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing asked for is still on its way."""
-        return not (self.running_cnt or shim.has_undelivered_responses(self._quic))
+        return not (self._parties or shim.has_undelivered_responses(self._quic))
 
     def begin_drain(self) -> None:
         """Tell the client to send no more requests; those under way are answered."""
-        if self._h3 is not None and not self._h3.is_dead:
-            self._h3.send_goaway(self._next_stream_id)
+        if self._h3 is not None:
+            self._h3.send_goaway()
             self.transmit()
 
     def cancel(self) -> list[asyncio.Task[None]]:
         """End the applications that have not ended by themselves; return their tasks."""
         tasks = [
-            exchange.task
-            for exchange in self._exchanges.values()
-            if exchange.task is not None and not exchange.task.done()
+            party.task
+            for party in self._parties.values()
+            if party.task is not None and not party.task.done()
         ]
         for task in tasks:
             task.cancel()
@@ -122,196 +137,185 @@ class AsgiProtocol(QuicConnectionProtocol):
     # aioquic's protocol
 
     def transmit(self) -> None:
-        """Build and send datagrams; let writers go on for which there is room."""
+        """Tell parties what has happened, send, let writers go on that have room."""
+        if self._h3 is not None:
+            for event in self._h3.take_events():
+                if (handler := self._handlers.get(type(event))) is not None:
+                    handler(self, event)
         super().transmit()
         if self._waiting:
             self._let_go()
         if self._hub.is_draining and self.is_idle:
             self._hub.idle_changed.set()
 
-    def quic_event_received(self, event: events.QuicEvent) -> None:
-        """Turn one event of the connection into what its exchange is told."""
-        if isinstance(event, events.StreamDataReceived):
-            self._stream_data_received(event)
-        elif isinstance(event, events.ProtocolNegotiated):
-            self._h3 = BoundedH3Connection(
-                self._quic, field_section_bytes_max=FIELD_SECTION_BYTES_MAX
-            )
-        elif isinstance(event, events.ConnectionTerminated):
-            self._terminated()
-        elif self._h3 is not None:
-            self._h3.handle_event(event)
-            if isinstance(event, events.StopSendingReceived):
-                self._output_refused(event.stream_id)
-            elif isinstance(event, events.StreamReset):
-                self._input_broken(event.stream_id)
-
-    def _stream_data_received(self, event: events.StreamDataReceived) -> None:
+    def quic_event_received(self, event: quic_events.QuicEvent) -> None:
+        """Hand an event of the connection to HTTP/3."""
         if self._h3 is None:
-            return
-        held_bytes = self._held_bytes.get(event.stream_id, 0)
-        self._held_bytes[event.stream_id] = held_bytes + len(event.data)
-        content_bytes = 0
-        for h3_event in self._h3.handle_event(event):
-            content_bytes += self._h3_event_received(h3_event)
-        # What is not content was used up by now.
-        self.consumed(event.stream_id, len(event.data) - content_bytes)
-        if event.end_stream and (exchange := self._exchanges.get(event.stream_id)):
-            exchange.input_ended()
-            self._settle(exchange)
+            if isinstance(event, quic_events.ProtocolNegotiated):
+                self._h3 = h3.Connection(
+                    self._quic, is_client=False, config=H3_CONFIG, credit=self._credit
+                )
+        elif isinstance(event, quic_events.StreamDataReceived):
+            if self._counts_held:
+                held_bytes = self._held(event.stream_id) + len(event.data)
+                self._held_bytes[event.stream_id] = held_bytes
+            self._h3.receive(event.stream_id, event.data, event.end_stream)
+        elif isinstance(event, quic_events.StreamReset):
+            self._h3.receive_reset(event.stream_id, event.error_code)
+        elif isinstance(event, quic_events.StopSendingReceived):
+            self._h3.receive_stop(event.stream_id, event.error_code)
+        elif isinstance(event, quic_events.DatagramFrameReceived):
+            self._h3.receive_datagram(event.data)
+        if isinstance(event, quic_events.ConnectionTerminated):
+            self._over()
 
-    def _h3_event_received(self, event: H3Event) -> int:
-        """Handle an event; return how much content it has handed on."""
-        if isinstance(event, HeadersReceived):
-            # A second section on a stream is trailers, which ASGI has no word for.
-            if event.stream_id not in self._exchanges:
-                self._request_received(event.stream_id, event.headers)
-        elif isinstance(event, DataReceived):
-            exchange = self._exchanges.get(event.stream_id)
-            if exchange is not None:
-                exchange.data_received(event.data)
-                return len(event.data)
-        return 0
-
-    def _terminated(self) -> None:
+    def _over(self) -> None:
         self._h3 = None
-        for exchange in tuple(self._exchanges.values()):
-            self._client_gone(exchange)
-            exchange.input_ended()
-            self._settle(exchange)
+        for stream_id in tuple(self._parties):
+            self._client_gone(stream_id)
         self._let_go()
-        self._held_bytes.clear()
         self._hub.connections.discard(self)
         self._hub.idle_changed.set()
 
-    # Requests
+    # What HTTP/3 tells
 
-    def _request_received(self, stream_id: int, headers: list[Field]) -> None:
+    def _request_received(self, event: h3.RequestReceived) -> None:
         hub = self._hub
-        self._next_stream_id = max(self._next_stream_id, stream_id + 4)
-        if hub.is_draining:
-            # Sent before the client saw GOAWAY; it may repeat it elsewhere (RFC 9114
-            # section 4.1.1).
-            self.reset(stream_id, ErrorCode.H3_REQUEST_REJECTED)
-            return
         hub.counts.requests += 1
-        try:
-            if _section_bytes(headers) > FIELD_SECTION_BYTES_MAX:
-                raise BadRequestError(  # noqa: TRY301
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"The fields are longer than {FIELD_SECTION_BYTES_MAX} bytes.",
-                )
-            head = read_head_untrusted(headers)
-            if head.protocol is not None:
-                raise BadRequestError(  # noqa: TRY301
-                    HTTPStatus.NOT_IMPLEMENTED, "This server does not know the protocol."
-                )
-            if hub.is_busy:
-                hub.counts.refused_busy += 1
-                raise BadRequestError(  # noqa: TRY301
-                    HTTPStatus.SERVICE_UNAVAILABLE, "The server is busy; try again."
-                )
-        except BadRequestError as bad:
-            self._refuse(stream_id, headers, bad)
+        origin = self._origin or self._find_origin()
+        if event.protocol or event.method == b"CONNECT":
+            self._refuse(event, 501, "This server opens no tunnels of that kind.")
             return
-        exchange = Exchange(
-            self,
-            stream_id,
-            http_scope(head, self._origin or self._find_origin()),
-            expects_continue=head.expects_continue,
-            started_s=hub.clock(),
-        )
-        self._exchanges[stream_id] = exchange
+        if hub.is_busy:
+            hub.counts.refused_busy += 1
+            self._refuse(event, _BUSY, "The server is busy; try again.")
+            return
+        exchange = self._new_exchange(event, http_scope(event, origin, self._extensions))
         hub.active_cnt += 1
-        self.running_cnt += 1
         exchange.task = _new_task(self._loop, exchange.run(hub.app))
 
-    def _refuse(self, stream_id: int, headers: list[Field], bad: BadRequestError) -> None:
-        pseudo = {name: value.decode("latin-1") for name, value in headers}
-        scope: Scope = {
-            "client": (self._origin or self._find_origin()).client,
-            "method": pseudo.get(b":method", "-"),
-            "path": pseudo.get(b":path", "-"),
-            "raw_path": pseudo.get(b":path", "-").encode("latin-1"),
-            "query_string": b"",
-        }
-        exchange = Exchange(
-            self, stream_id, scope, expects_continue=False, started_s=self._hub.clock()
-        )
-        self._exchanges[stream_id] = exchange
-        exchange.refuse(bad.status, bad.sentence)
+    def _refuse(self, event: h3.RequestReceived, status: int, sentence: str) -> None:
+        assert self._origin is not None  # noqa: S101  (callers have found it)
+        scope = http_scope(event, self._origin, {})
+        exchange = self._new_exchange(event, scope)
+        exchange.refuse(status, sentence)
         self._account(exchange)
-        self._settle(exchange)
+        del self._parties[event.stream_id]
+
+    def _new_exchange(self, event: h3.RequestReceived, scope: Scope) -> Exchange:
+        exchange = Exchange(self, event.stream_id, scope, started_s=self._hub.clock())
+        self._parties[event.stream_id] = exchange
+        if event.ended:
+            exchange.input_ended()
+        return exchange
 
     def _find_origin(self) -> Origin:
         quic: Any = self._quic
-        peer = quic.get_peer_address() if hasattr(quic, "get_peer_address") else None
         assert self._transport is not None  # noqa: S101  (a request came by it)
-        server = self._transport.get_extra_info("sockname")[:2]
-        extensions = {**HTTP_EXTENSIONS, "tls": tls_extension(self._quic)}
+        peer = quic.get_peer_address()
+        server = self._transport.get_extra_info("sockname")
         self._origin = Origin(
-            client=tuple(peer[:2]) if peer else None,
-            server=tuple(server),
+            client=None if peer is None else (peer[0], peer[1]),
+            server=(server[0], server[1]),
             root_path=self._hub.root_path,
             state=self._hub.state,
-            extensions=extensions,
+            tls=tls_extension(self._quic),
         )
+        self._extensions = self._origin.extensions(HTTP_EXTENSIONS)
         return self._origin
 
-    def _output_refused(self, stream_id: int) -> None:
-        if exchange := self._exchanges.get(stream_id):
-            self._client_gone(exchange)
+    def _data_received(self, event: h3.DataReceived) -> None:
+        party = self._parties.get(event.stream_id)
+        if party is None:
+            self._credit(event.stream_id, len(event.data))
+            return
+        if event.data:
+            party.data_received(event.data)
+        if event.ended:
+            party.input_ended()
 
-    def _input_broken(self, stream_id: int) -> None:
-        if exchange := self._exchanges.get(stream_id):
-            if not exchange.has_input_ended:
-                # The request stays incomplete; without it there is no answer either.
-                self.reset(stream_id, ErrorCode.H3_REQUEST_INCOMPLETE)
-                self._client_gone(exchange)
-                exchange.input_ended()
-            self._settle(exchange)
+    def _trailers_received(self, event: h3.TrailersReceived) -> None:
+        # ASGI has no word for them.
+        if event.ended and (party := self._parties.get(event.stream_id)) is not None:
+            party.input_ended()
 
-    def _client_gone(self, exchange: Exchange) -> None:
-        if exchange.task is not None and not exchange.task.done():
+    def _stream_reset(self, event: h3.StreamReset) -> None:
+        # The request stays incomplete; without it there is no answer either.
+        if event.stream_id in self._parties and self._h3 is not None:
+            self._h3.reset(event.stream_id, ErrorCode.H3_REQUEST_INCOMPLETE)
+            self._client_gone(event.stream_id)
+
+    def _sending_stopped(self, event: h3.SendingStopped) -> None:
+        if event.stream_id in self._parties and self._h3 is not None:
+            self._h3.stop(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+            self._client_gone(event.stream_id)
+
+    def _message_failed(self, event: h3.MessageFailed) -> None:
+        logger.debug("stream %d: %s", event.stream_id, event.reason)
+        self._client_gone(event.stream_id)
+
+    def _request_refused(self, event: h3.RequestRefused) -> None:
+        logger.debug("stream %d: %s", event.stream_id, event.reason)
+        self._hub.counts.requests += 1
+        self._hub.counts.responded("3", event.status)
+
+    def _failed(self, event: h3.ConnectionFailed) -> None:
+        logger.debug("the peer broke the protocol: %s", event.reason)
+        for stream_id in tuple(self._parties):
+            self._client_gone(stream_id)
+
+    def _client_gone(self, stream_id: int) -> None:
+        if (party := self._parties.get(stream_id)) is None:
+            return
+        if party.task is not None and not party.task.done():
             self._hub.counts.disconnects += 1
-        exchange.disconnected()
-        if waiting := self._waiting.pop(exchange.stream_id, None):
+        party.disconnected()
+        if waiting := self._waiting.pop(stream_id, None):
             _wake(waiting[0])
 
     # What exchanges call
 
-    def send_headers(
-        self, stream_id: int, headers: list[Field], *, end: bool = False
+    def respond(
+        self, stream_id: int, status: int, fields: h3.Fields, data: bytes, *, end: bool
     ) -> None:
-        """Send a header section."""
-        if self._h3 is not None and shim.can_send(self._quic, stream_id):
-            self._h3.send_headers(stream_id, headers, end_stream=end)
+        """Send a head and the first content."""
+        if self._h3 is not None:
+            self._h3.send_response(stream_id, status, fields, data, end=end)
             self._transmit_soon()
 
-    def send_data(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
-        """Send content."""
-        if self._h3 is not None and shim.can_send(self._quic, stream_id):
-            self._h3.send_data(stream_id, data, end_stream=end)
+    def send_interim(self, stream_id: int, status: int, fields: h3.Fields) -> None:
+        """Send a 1xx response."""
+        if self._h3 is not None:
+            self._h3.send_interim(stream_id, status, fields)
+            self._transmit_soon()
+
+    def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
+        """Send more content."""
+        if self._h3 is not None:
+            self._h3.send_data(stream_id, data, end=end)
+            self._transmit_soon()
+
+    def send_trailers(self, stream_id: int, fields: h3.Fields) -> None:
+        """Send fields behind the content, and the end."""
+        if self._h3 is not None:
+            self._h3.send_trailers(stream_id, fields)
             self._transmit_soon()
 
     def reset(self, stream_id: int, error_code: int) -> None:
         """Break our half of a stream off."""
-        if shim.can_send(self._quic, stream_id):
-            self._quic.reset_stream(stream_id, error_code)
+        if self._h3 is not None:
+            self._h3.reset(stream_id, error_code)
             self._transmit_soon()
 
     def stop(self, stream_id: int, error_code: int) -> None:
         """Want no more of the client's half of a stream."""
-        if shim.can_receive(self._quic, stream_id):
-            self._quic.stop_stream(stream_id, error_code)
+        if self._h3 is not None:
+            self._h3.stop(stream_id, error_code)
             self._transmit_soon()
 
     def consumed(self, stream_id: int, size_bytes: int) -> None:
         """Give the client credit."""
-        if not size_bytes or stream_id not in self._held_bytes:
-            return
-        self._held_bytes[stream_id] -= size_bytes
-        shim.credit(self._quic, stream_id, size_bytes)
+        self._credit(stream_id, size_bytes)
         self._transmit_soon()
 
     async def drain(self, stream_id: int, ahead_bytes: int) -> None:
@@ -339,18 +343,18 @@ class AsgiProtocol(QuicConnectionProtocol):
             del self._waiting[stream_id]
             _wake(future)
 
-    def response_fields(self) -> Sequence[Field]:
+    def response_fields(self) -> h3.Fields:
         """Return what every response has."""
         return self._hub.response_fields()
 
     def finished(self, exchange: Exchange) -> None:
         """Account for an exchange whose application has returned."""
-        self._hub.active_cnt -= 1
-        self.running_cnt -= 1
+        hub = self._hub
+        hub.active_cnt -= 1
+        del self._parties[exchange.stream_id]
         self._account(exchange)
-        self._settle(exchange)
-        if self._hub.is_draining and self.is_idle:
-            self._hub.idle_changed.set()
+        if hub.is_draining and self.is_idle:
+            hub.idle_changed.set()
 
     def _account(self, exchange: Exchange) -> None:
         hub = self._hub
@@ -379,17 +383,18 @@ class AsgiProtocol(QuicConnectionProtocol):
             "rtt_ms": None if rtt_ns is None else round(rtt_ns / 1e6, 3),
         }
 
-    def _settle(self, exchange: Exchange) -> None:
-        """Forget an exchange of which both halves have ended."""
-        if exchange.is_over and exchange.has_input_ended:
-            self._exchanges.pop(exchange.stream_id, None)
-            self._held_bytes.pop(exchange.stream_id, None)
+    _handlers: ClassVar[Mapping[type, Callable[[AsgiProtocol, Any], None]]] = {
+        h3.RequestReceived: _request_received,
+        h3.DataReceived: _data_received,
+        h3.TrailersReceived: _trailers_received,
+        h3.StreamReset: _stream_reset,
+        h3.SendingStopped: _sending_stopped,
+        h3.MessageFailed: _message_failed,
+        h3.RequestRefused: _request_refused,
+        h3.ConnectionFailed: _failed,
+    }
 
 
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _section_bytes(headers: list[Field]) -> int:
-    return sum(len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in headers)

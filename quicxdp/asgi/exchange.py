@@ -2,9 +2,9 @@
 
     receive: the request's content, given back to the peer as credit when it is taken up,
              so that an application that does not read stops its client
-    send:    the response, by the table `NEXT`; waits while the client does not keep up
+    send:    the response, by the table `ALLOWED`; waits while the client does not keep up
 
-`is_gone`: the client went or wants no answer; `is_over`: no application answers any more.
+`is_gone`: the client went, or wants no answer.
 
 An exchange belongs to one connection, which feeds it (`data_received`, `input_ended`,
 `disconnected`) and which it calls to send.
@@ -15,19 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aioquic.h3.connection import ErrorCode
-
 from quicxdp.errors import ClientDisconnectedError
+from quicxdp.h3 import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from .scope import Field
+    from quicxdp.h3 import Fields
+
     from .types import App, Message, Scope
 
 logger = logging.getLogger(__name__)
@@ -43,11 +42,9 @@ _HOP_FIELDS: Final = frozenset(
         *(b"transfer-encoding", b"upgrade"),
     )
 )
-_BAD_NAME: Final = re.compile(rb"[^!#$%&'*+.^_`|~0-9a-z-]")
-_BAD_VALUE: Final = re.compile(rb"[\x00\r\n]")
 _NO_CONTENT: Final = frozenset((204, 205, 304))
-# 1xx are not responses, and beyond 599 HTTP knows none.
-_STATUS_MIN, _STATUS_MAX = 200, 599
+_CONTINUE: Final = 100
+_EARLY_HINTS: Final = 103
 
 
 class Stage(Enum):
@@ -63,27 +60,35 @@ class Stage(Enum):
 _START, _HEAD, _BODY = Stage.START, Stage.HEAD, Stage.BODY
 _TRAILERS, _DONE = Stage.TRAILERS, Stage.DONE
 
-# What an application may send, and when.  An absent pair is its mistake.
-NEXT: Final[dict[tuple[Stage, str], Stage]] = {
-    (Stage.START, "http.response.early_hint"): Stage.START,
-    (Stage.START, "http.response.start"): Stage.HEAD,
-    (Stage.HEAD, "http.response.body"): Stage.BODY,
-    (Stage.HEAD, "http.response.pathsend"): Stage.BODY,
-    (Stage.BODY, "http.response.body"): Stage.BODY,
-    (Stage.TRAILERS, "http.response.trailers"): Stage.TRAILERS,
-}
+# What an application may send, and when; anything else is its mistake.
+ALLOWED: Final = frozenset(
+    (
+        (Stage.START, "http.response.early_hint"),
+        (Stage.START, "http.response.start"),
+        (Stage.HEAD, "http.response.body"),
+        (Stage.HEAD, "http.response.pathsend"),
+        (Stage.BODY, "http.response.body"),
+        (Stage.TRAILERS, "http.response.trailers"),
+    )
+)
 
 
 class Stream(Protocol):
     """What an exchange needs of the connection, by the ID of its stream."""
 
-    def send_headers(
-        self, stream_id: int, headers: list[Field], *, end: bool = False
+    def respond(
+        self, stream_id: int, status: int, fields: Fields, data: bytes, *, end: bool
     ) -> None:
-        """Send a header section."""
+        """Send a head and the first content."""
 
-    def send_data(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
-        """Send content."""
+    def send_interim(self, stream_id: int, status: int, fields: Fields) -> None:
+        """Send a 1xx response."""
+
+    def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
+        """Send more content."""
+
+    def send_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Send fields behind the content, and the end."""
 
     def reset(self, stream_id: int, error_code: int) -> None:
         """Break our half off."""
@@ -97,7 +102,7 @@ class Stream(Protocol):
     async def drain(self, stream_id: int, ahead_bytes: int) -> None:
         """Wait until less than that is waiting to be sent, or the stream is over."""
 
-    def response_fields(self) -> Sequence[Field]:
+    def response_fields(self) -> Fields:
         """Return what every response has: date, server."""
 
     def finished(self, exchange: Exchange) -> None:
@@ -115,13 +120,11 @@ class Exchange:
         "_expects_continue",
         "_fields",
         "_is_head",
-        "_left_bytes",
         "_more_input",
         "_stream",
         "_trailers",
         "_wants_trailers",
         "is_gone",
-        "is_over",
         "outcome",
         "received_bytes",
         "scope",
@@ -139,7 +142,6 @@ class Exchange:
         stream_id: int,
         scope: Scope,
         *,
-        expects_continue: bool,
         started_s: float,
     ) -> None:
         self._stream = stream
@@ -152,20 +154,18 @@ class Exchange:
         self.sent_bytes = 0
         self.received_bytes = 0
         self.is_gone = False
-        self.is_over = False
         self.outcome = "ok"
         # The request: what was not taken up yet, and whether its end was.
         self._chunks: list[bytes] = []
         self._more_input = True
         self._end_told = False
         self._event: asyncio.Event | None = None
-        self._expects_continue = expects_continue
+        self._expects_continue = (b"expect", b"100-continue") in scope["headers"]
         # The response: its head until that is sent, and what it has promised.
         self._is_head = scope["method"] == "HEAD"
-        self._fields: list[Field] = []
-        self._left_bytes: int | None = None
+        self._fields: Fields = []
         self._wants_trailers = False
-        self._trailers: list[Field] = []
+        self._trailers: Fields = []
         self._ahead_bytes = 0
 
     # What the connection tells
@@ -213,7 +213,7 @@ class Exchange:
                 return self._request()
             if self._expects_continue and self.stage is _START:
                 self._expects_continue = False
-                self._stream.send_headers(self.stream_id, [(b":status", b"100")])
+                self._stream.send_interim(self.stream_id, _CONTINUE, [])
             if self._event is None:
                 self._event = asyncio.Event()
             self._event.clear()
@@ -233,13 +233,14 @@ class Exchange:
 
         Raises:
             ClientDisconnectedError: nobody is there to take it.
-            RuntimeError: it is not one that may come now, or is not well-formed.
+            RuntimeError: it is not one that may come now.
+            LocalProtocolError: a field is none, or the content is not as long as the
+                content-length says.
         """
         kind = message["type"]
         if self.is_gone:
             raise ClientDisconnectedError("the client has gone")
-        stage = NEXT.get((self.stage, kind))
-        if stage is None:
+        if (self.stage, kind) not in ALLOWED:
             raise RuntimeError(f"{kind} cannot be sent: {self.stage.value}")
         if kind == "http.response.body":
             data = message.get("body", b"")
@@ -254,24 +255,22 @@ class Exchange:
         elif kind == "http.response.pathsend":
             await self._send_file(message["path"])
         elif kind == "http.response.trailers":
-            self._trailers += checked_fields(message.get("headers", ()))
+            self._trailers += clean_fields(message.get("headers", ()))
             if not message.get("more_trailers", False):
-                self._end()
+                self._stream.send_trailers(self.stream_id, self._trailers)
+                self._done()
         else:
-            links = [(b"link", bytes(link)) for link in message["links"]]
-            fields = [(b":status", b"103"), *checked_fields(links)]
-            self._stream.send_headers(self.stream_id, fields)
+            links = clean_fields((b"link", link) for link in message["links"])
+            self._stream.send_interim(self.stream_id, _EARLY_HINTS, links)
 
     def _begin(self, message: Message) -> None:
-        self.status = status = int(message["status"])
-        if not _STATUS_MIN <= status <= _STATUS_MAX:
-            raise RuntimeError(f"{status} is no status of a response")
-        fields = checked_fields(message.get("headers", ()))
-        names = {name for name, _ in fields}
-        if b"content-length" in names:
-            self._left_bytes = _content_length(fields)
-        extra = [item for item in self._stream.response_fields() if item[0] not in names]
-        self._fields = [(b":status", b"%d" % status), *extra, *fields]
+        fields = clean_fields(message.get("headers", ()))
+        names = [name for name, _ in fields]
+        for item in self._stream.response_fields():
+            if item[0] not in names:
+                fields.append(item)
+        self._fields = fields
+        self.status = int(message["status"])
         self._wants_trailers = bool(message.get("trailers", False))
         self.stage = _HEAD
 
@@ -280,22 +279,12 @@ class Exchange:
         if type(data) is not bytes:
             data = bytes(data)
         if self._is_head or self.status in _NO_CONTENT:
-            data, self._left_bytes = b"", None
-        left_bytes = self._left_bytes
-        if left_bytes is not None:
-            self._left_bytes = left_bytes = left_bytes - len(data)
-            if left_bytes < 0 or (last and left_bytes):
-                raise RuntimeError(
-                    f"the response is {abs(left_bytes)} bytes "
-                    f"{'shorter' if left_bytes > 0 else 'longer'} than its content-length"
-                )
+            data = b""
         end = last and not self._wants_trailers
         if self.stage is _HEAD:
-            self._stream.send_headers(self.stream_id, self._fields, end=end and not data)
+            self._stream.respond(self.stream_id, self.status, self._fields, data, end=end)
             self._fields = []
             self.stage = _BODY
-            if data:
-                self._stream.send_data(self.stream_id, data, end=end)
         elif data or end:
             self._stream.send_data(self.stream_id, data, end=end)
         self.sent_bytes += len(data)
@@ -304,10 +293,6 @@ class Exchange:
             self._done()
         elif last:
             self.stage = _TRAILERS
-
-    def _end(self) -> None:
-        self._stream.send_headers(self.stream_id, self._trailers, end=True)
-        self._done()
 
     def _done(self) -> None:
         self.stage = _DONE
@@ -375,7 +360,6 @@ class Exchange:
                 )
                 self._break_off()
         finally:
-            self.is_over = True
             self._stream.finished(self)
 
     def refuse(self, status: int, sentence: str) -> None:
@@ -389,8 +373,6 @@ class Exchange:
             fields.append((b"retry-after", b"1"))
         self._begin({"status": status, "headers": fields})
         self._send_content(content, last=True)
-        if self.task is None:
-            self.is_over = True
 
     def _break_off(self) -> None:
         """End what the application has not ended: by 500, or by a reset."""
@@ -405,26 +387,10 @@ class Exchange:
         self._done()
 
 
-def checked_fields(headers: Iterable[Sequence[bytes]]) -> list[Field]:
-    """Return an application's fields, fit to be sent.
+def clean_fields(headers: Iterable[Iterable[bytes]]) -> Fields:
+    """Return an application's fields as HTTP/3 has them: small, and none of a hop.
 
-    Raises:
-        RuntimeError: one of them could be taken for something else by the next hop.
+    What could be taken for something else by the next hop is refused where they are sent.
     """
-    fields: list[Field] = []
-    for name, value in headers:
-        lower = bytes(name).lower()
-        if lower in _HOP_FIELDS:
-            continue
-        if _BAD_NAME.search(lower) or not lower or _BAD_VALUE.search(value):
-            raise RuntimeError(f"{name!r}: {value!r} is no field")
-        fields.append((lower, bytes(value)))
-    return fields
-
-
-def _content_length(fields: list[Field]) -> int:
-    found = {value for name, value in fields if name == b"content-length"}
-    value = found.pop()
-    if found or not value.isdigit():
-        raise RuntimeError(f"{value!r} is no content-length")
-    return int(value)
+    fields = [(bytes(name).lower(), bytes(value).strip()) for name, value in headers]
+    return [item for item in fields if item[0] not in _HOP_FIELDS]

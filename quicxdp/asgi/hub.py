@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from quicxdp.h3 import Fields
+
     from .access import AccessLog
     from .connection import AsgiProtocol
-    from .scope import Field
     from .types import App
 
 
@@ -67,7 +68,7 @@ class Hub:
     is_draining: bool = False
     connections: set[AsgiProtocol] = field(default_factory=set)
     idle_changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _fields: tuple[Field, ...] = ()
+    _fields: Fields = field(default_factory=list)
     _fields_s: int = -1
 
     @property
@@ -76,13 +77,13 @@ class Hub:
         limit = self.limit_concurrency
         return limit is not None and self.active_cnt >= limit
 
-    def response_fields(self) -> tuple[Field, ...]:
+    def response_fields(self) -> Fields:
         """Return what every response has; the date is made anew once a second."""
         now_s = int(self.wall_clock())
         if now_s != self._fields_s:
             self._fields_s = now_s
-            self._fields = (
+            self._fields = [
                 (b"date", formatdate(now_s, usegmt=True).encode()),
                 (b"server", self.server_name),
-            )
+            ]
         return self._fields

@@ -14,11 +14,11 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, Self
 
-from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 
 from quicxdp import binding, certificate
 from quicxdp.errors import ConfigError, DatapathError
+from quicxdp.h3 import ALPN, ErrorCode
 from quicxdp.server import serve
 
 from . import loading, tcp
@@ -205,7 +205,7 @@ class Server:
     def _quic_configuration(self) -> QuicConfiguration:
         return QuicConfiguration(
             is_client=False,
-            alpn_protocols=list(H3_ALPN),
+            alpn_protocols=[ALPN],
             certificate=self.certificate.leaf,
             certificate_chain=list(self.certificate.chain),
             private_key=self.certificate.key,

@@ -15,6 +15,7 @@ from quicxdp.asgi.exchange import AHEAD_BYTES
 from quicxdp.asgi.lifespan import LifespanMode
 from quicxdp.asgi.server import Server
 from quicxdp.cli.body import Body
+from quicxdp.cli.exits import CommandError
 from quicxdp.errors import ApplicationError, ConfigError, DatapathError
 from tests.asgi.conftest import ServeApp, http1
 
@@ -281,6 +282,41 @@ def test_the_access_log_tells_protocol_lane_and_rtt(
         assert 'HTTP/3" 200 0 bytes' in over_quic
         assert "lane=socket rtt=" in over_quic
         assert 'HTTP/1.1" 200' in over_tcp
+
+
+@pytest.mark.parametrize(
+    ("announced", "pieces", "status"),
+    [(10, (b"half",), 500), (1, (b"half",), 500), (10, (b"half", b""), None)],
+)
+def test_an_answer_of_another_length_than_announced_does_not_look_complete(
+    serve_app: ServeApp,
+    connect: Connect,
+    announced: int,
+    pieces: tuple[bytes, ...],
+    status: int | None,
+) -> None:
+    """A cache must not keep half a file."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % announced)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+            await send(
+                {"type": "http.response.body", "body": piece, "more_body": left > 0}
+            )
+
+    async def run() -> None:
+        async with (
+            serve_app(app, lifespan=_OFF) as server,
+            connect(server.port) as client,
+        ):
+            if status is None:
+                with pytest.raises(CommandError, match="reset"):
+                    await client.get("/")
+            else:
+                assert (await client.get("/")).status == status
+
+    asyncio.run(run())
 
 
 async def fails_to_start(_scope: Scope, receive: Receive, send: Send) -> None:
