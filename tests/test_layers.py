@@ -122,7 +122,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "binding": BASICS,
     "asgi": {
         *("aioquic_shim_streams", "binding", "certificate", "connection", "h3"),
-        *("server", *BASICS),
+        *("capture", "server", *BASICS),
     },
     "cli": {
         *(

@@ -52,7 +52,10 @@ collect() { # collect KIND... : what of their packages is missing
 			need iproute2 have ip
 			need ethtool have ethtool
 			;;
-		clients) need ngtcp2-client have gtlsclient ;;
+		clients)
+			need ngtcp2-client have gtlsclient
+			need curl have curl
+			;;
 		servers) need ngtcp2-server have gtlsserver ;;
 		browser) need chromium have chromium ;;
 		tshark) need tshark have tshark ;;

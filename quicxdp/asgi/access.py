@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,7 +85,8 @@ class AccessLog:
             **(path_facts() if path_facts else {}),
         }
         if self._form is AccessFormat.JSON:
-            logger.info("%s", json.dumps(facts))
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            logger.info("%s", json.dumps({"time": now, **facts}))
         else:
             logger.info("%s", _as_text(facts))
 

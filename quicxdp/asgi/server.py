@@ -31,7 +31,9 @@ from .lifespan import Lifespan
 if TYPE_CHECKING:
     import ssl
     from types import TracebackType
+    from typing import TextIO
 
+    from quicxdp.capture import Capture
     from quicxdp.certificate import ServerCertificate
     from quicxdp.server import QuicServer
 
@@ -53,9 +55,24 @@ class Server:
         certificate: that is shown to clients.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
-        """Make a server that does nothing yet."""
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        capture: Capture | None = None,
+        secrets_log: TextIO | None = None,
+    ) -> None:
+        """Make a server that does nothing yet.
+
+        Args:
+            config: what to serve, and how.
+            capture: where the packets are written down; see `quicxdp.Capture`.
+            secrets_log: where TLS secrets of QUIC are written, for Wireshark.
+        """
         self.config = config
+        self._capture = capture
+        self._secrets_log = secrets_log
+        self._is_running = False
         self.hub: Hub
         self.quic: list[QuicServer] = []
         self.certificate: ServerCertificate
@@ -116,6 +133,7 @@ class Server:
             self._bind()
             await self._lifespan.start()
             await self._listen()
+            self._is_running = True
         except BaseException:
             await self._close()
             raise
@@ -188,6 +206,7 @@ class Server:
                 engine=config.engine,
                 allow=config.allow,
                 deny=config.deny,
+                capture=self._capture,
             )
             del self._udp[0]  # the endpoint's from here on
             self.quic.append(endpoint)
@@ -211,6 +230,7 @@ class Server:
             private_key=self.certificate.key,
             idle_timeout=_IDLE_TIMEOUT_S,
             max_stream_data=STREAM_WINDOW_BYTES,
+            secrets_log_file=self._secrets_log,
         )
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -229,14 +249,21 @@ class Server:
     # Stopping
 
     async def stop(self) -> None:
-        """Take nothing new, let answers under way finish, close, end the application.
+        """Drain, close, and let the application end; harmless when repeated."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        try:
+            await self.drain()
+        finally:
+            await self._close()
+
+    async def drain(self) -> None:
+        """Take nothing new, and let answers under way finish.
 
         Clients are told by GOAWAY; what lasts longer than the grace is cut off.
         """
-        try:
-            await asyncio.gather(self._drain(), self._stop_companion())
-        finally:
-            await self._close()
+        await asyncio.gather(self._drain(), self._stop_companion())
 
     async def _drain(self) -> None:
         hub = self.hub

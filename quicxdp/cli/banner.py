@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .cert import chromium_flags
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -104,13 +105,25 @@ def lines(
     listeners: Sequence[Listener],
     certificate: ServerCertificate,
     ca_file: Path | None,
+    browser_hint: bool = False,
 ) -> list[str]:
-    """Write the start-up lines."""
+    """Write the start-up lines.
+
+    Args:
+        version: ours.
+        what: is served.
+        engine: which, and why.
+        listeners: of QUIC.
+        certificate: that clients are shown.
+        ca_file: by which they come to trust it.
+        browser_hint: say how a browser comes to use HTTP/3; TCP is served too then.
+    """
     end = f"{certificate.leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     urls = [f"https://{url_host(item.host)}:{item.port}/" for item in listeners]
     width = max(map(len, urls))
     return [
-        f"quicxdp {version} serves {what} over HTTP/3",
+        f"quicxdp {version} serves {what} over HTTP/3"
+        + (", HTTP/2 and HTTP/1.1" if browser_hint else ""),
         *(
             f"  {url:{width}}  lane {item.lane}: {item.reason}"
             for url, item in zip(urls, listeners, strict=True)
@@ -118,7 +131,24 @@ def lines(
         f"  engine {engine}",
         f"  certificate for {', '.join(certificate.names) or 'nobody'}, until {end}",
         f"  SPKI SHA-256 {certificate.spki_hash}",
+        *(_hint(listeners[0].port, ca_file) if browser_hint else ()),
         "Try:",
         *("  " + command for command in commands(certificate, listeners, ca_file)),
         "Stop with Ctrl-C.",
     ]
+
+
+def _hint(port: int, ca_file: Path | None) -> list[str]:
+    needs = f"UDP port {port} open to it"
+    if ca_file is not None:
+        needs += ", and a certificate that it trusts: this one only with the flags below"
+    return [
+        f"  a browser comes by TCP and changes to HTTP/3 by Alt-Svc; it needs {needs}"
+    ]
+
+
+def listener(transport: asyncio.BaseTransport) -> Listener:
+    """Return where an endpoint listens."""
+    host, port = transport.get_extra_info("sockname")[:2]
+    info = transport.get_extra_info("quicxdp")
+    return Listener(host, port, info.io.value, info.reason)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .settings import Settings
+
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Keep line breaks of descriptions and examples; leave room for long options."""
@@ -24,6 +26,7 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     _is_inside = False
+    settings: Settings | None = None  # where options come from besides the command line
 
     def parse_known_args(  # type: ignore[override]
         self,
@@ -35,6 +38,11 @@ class CommandParser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._is_inside = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            if self.settings is not None:
+                self.settings.prepare(args or ())
+            options, rest = self.parse_known_intermixed_args(args, namespace)
+            if self.settings is not None:
+                self.settings.finish(options)
+            return options, rest
         finally:
             self._is_inside = False

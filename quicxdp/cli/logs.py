@@ -6,8 +6,8 @@ import logging
 import sys
 from enum import Enum
 
+from quicxdp.asgi.access import AccessFormat, printable
 from quicxdp.asgi.access import logger as access_log
-from quicxdp.asgi.access import printable
 
 __all__ = ["LogLevel", "access_log", "printable", "set_up"]
 
@@ -21,7 +21,9 @@ class LogLevel(Enum):
     ERROR = "error"
 
 
-def set_up(level: LogLevel, *, access: bool) -> None:
+def set_up(
+    level: LogLevel, *, access: bool, form: AccessFormat = AccessFormat.TEXT
+) -> None:
     """Send logs to standard error and the access log, if wanted, to standard output."""
     logging.basicConfig(
         level=level.value.upper(),
@@ -36,11 +38,15 @@ def set_up(level: LogLevel, *, access: bool) -> None:
         # Lane and engine are part of what the commands print.
         for name in ("quicxdp.endpoint", "quicxdp.engine_choice"):
             logging.getLogger(name).setLevel(logging.WARNING)
+    # It says that it is running, as if it were alone.
+    logging.getLogger("quicxdp.asgi.hypercorn").setLevel(logging.WARNING)
     access_log.propagate = False
     access_log.handlers.clear()
     access_log.disabled = not access
     if access:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        # An object tells its time itself.
+        time = "" if form is AccessFormat.JSON else "%(asctime)s "
+        handler.setFormatter(logging.Formatter(f"{time}%(message)s"))
         access_log.addHandler(handler)
         access_log.setLevel(logging.INFO)

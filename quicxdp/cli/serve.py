@@ -1,12 +1,11 @@
-"""`quicxdp serve`: files of a folder over HTTP/3."""
+"""`quicxdp serve`: files of a folder over HTTP/3; applications are serve_app.py's."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import logging
-import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +19,12 @@ from quicxdp.admission import Admission
 from quicxdp.errors import ConfigError, QuicxdpError
 from quicxdp.source_rules import SourceRules
 
-from . import banner, capture_file, logs, startup, stats_file
+from . import banner, capture_file, logs, serve_app, startup, stats_file
 from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
 from .exits import ExitCode, StartError, sentence
 from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from .h3_state import ServerState
-from .help import Formatter
+from .help import CommandParser, Formatter
 from .options import (
     LOOPS,
     add_admission_options,
@@ -39,11 +38,11 @@ from .options import (
 )
 from .private_file import new_file, open_secrets_log
 from .responder import Responder
+from .settings import Settings
 from .signals import first_signal
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
     from types import ModuleType
 
     from quicxdp.capture import Capture
@@ -62,6 +61,9 @@ _GRACE_S = 5.0
 _DESCRIPTION = """\
 Serve the files of a folder over HTTP/3: GET and HEAD, byte ranges, validators,
 index.html.  Hidden files and links that lead out of the folder are not served.
+
+Or serve an ASGI application, MODULE:APP, over HTTP/3 and, on the TCP port of the same
+number, over HTTP/2 and HTTP/1.1.
 """
 _EPILOG = """\
 examples:
@@ -71,6 +73,7 @@ examples:
       --certfile fullchain.pem --keyfile privkey.pem
   sudo quicxdp serve public --host 192.0.2.1 --interface eth1 \\
       --user www-data                             root only until everything is open
+  quicxdp serve main:app --host 0.0.0.0           the ASGI application app of main.py
   quicxdp serve --bench-endpoint                  /1000000 answers a million bytes
 
 The first Ctrl-C or SIGTERM sends GOAWAY, lets answers under way finish (--grace), closes
@@ -85,13 +88,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's options to the command line."""
     parser = commands.add_parser(
         "serve",
-        help="serve the files of a folder over HTTP/3",
+        help="serve a folder or an ASGI application over HTTP/3",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=Formatter,
     )
     add = parser.add_argument
-    add("directory", nargs="?", type=Path, metavar="DIR", help="folder to serve")
+    add(
+        "target",
+        nargs="?",
+        metavar="DIR|MODULE:APP",
+        help="folder, or ASGI application, to serve",
+    )
     add(
         "--host",
         action="append",
@@ -136,6 +144,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add(
         "--grace",
+        "--timeout-graceful-shutdown",
         type=seconds,
         default=_GRACE_S,
         metavar="SECONDS",
@@ -184,13 +193,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="with --user or --group: keep the capabilities that AF_XDP is opened with",
     )
+    serve_app.add_options(parser)
+    if isinstance(parser, CommandParser):
+        parser.settings = Settings(parser)
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal asks to stop."""
-    if options.directory is None and not options.bench_endpoint:
-        options.usage_error("name a folder to serve, or --bench-endpoint")
+    if options.target is None and not options.bench_endpoint:
+        options.usage_error(
+            "name a folder or an application to serve, or --bench-endpoint"
+        )
     if options.keep_capabilities and options.user is None and options.group is None:
         options.usage_error("--keep-capabilities needs --user or --group")
     try:
@@ -198,6 +212,10 @@ def run(options: argparse.Namespace) -> int:
         admission = _admission(options)
     except ConfigError as error:
         options.usage_error(str(error))
+    if options.target is not None and serve_app.is_app(options.target):
+        return serve_app.run(options)
+    options.directory = None if options.target is None else Path(options.target)
+    serve_app.refuse_options(options)
     logs.set_up(options.log_level, access=options.access_log)
     with ExitStack() as stack:
         server = _Server.prepare(options, admission, stack)
@@ -272,12 +290,15 @@ class _Server:
             if self.capture is not None:
                 self.capture.start()
             # First, so that whoever has read the announcement may send signals.
-            with self._signals():
+            with (
+                first_signal(lambda _number: self.stop.set()),
+                stats_file.on_signal(self.options.stats_file, self._transports()),
+            ):
                 self._announce()
                 await self.stop.wait()
                 await self._drain()
         finally:
-            self._write_stats()
+            stats_file.try_write(self.options.stats_file, self._transports())
             for endpoint in self.endpoints:
                 endpoint.close()
             for endpoint in self.endpoints:
@@ -294,7 +315,7 @@ class _Server:
                 if (endpoint := await self._listen_on(address, port)) is not None:
                     self.endpoints.append(endpoint)
                     # All share one port, also when the kernel has picked it.
-                    port = port or _listener(endpoint).port
+                    port = port or banner.listener(endpoint.transport).port
 
     async def _listen_on(self, host: str, port: int) -> QuicServer | None:
         sock = None
@@ -360,34 +381,14 @@ class _Server:
             version=quicxdp.__version__,
             what=what,
             engine=_engine(self.endpoints[0]),
-            listeners=[_listener(endpoint) for endpoint in self.endpoints],
+            listeners=[banner.listener(each) for each in self._transports()],
             certificate=self.certificate,
             ca_file=startup.find_ca(self.options.certfile, self.certificate),
         ):
             print(line, flush=True)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        with first_signal(lambda _number: self.stop.set()):
-            if self.options.stats_file is None:
-                yield
-                return
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGUSR1, self._write_stats)
-            try:
-                yield
-            finally:
-                loop.remove_signal_handler(signal.SIGUSR1)
-
-    def _write_stats(self) -> None:
-        path = self.options.stats_file
-        if path is None or not self.endpoints:
-            return
-        try:
-            stats_file.write(path, [endpoint.transport for endpoint in self.endpoints])
-        except OSError as error:
-            # The counters matter less than the files that are being served.
-            logger.error("the counters cannot be written to %s: %s", path, error.strerror)  # noqa: TRY400
+    def _transports(self) -> list[asyncio.BaseTransport]:
+        return [endpoint.transport for endpoint in self.endpoints]
 
     async def _drain(self) -> None:
         connections = self.state.connections
@@ -423,13 +424,6 @@ def _privileges() -> ModuleType:
     from . import privileges  # noqa: PLC0415  (no such thing on Windows)
 
     return privileges
-
-
-def _listener(endpoint: QuicServer) -> banner.Listener:
-    transport = endpoint.transport
-    host, port = transport.get_extra_info("sockname")[:2]
-    info = transport.get_extra_info("quicxdp")
-    return banner.Listener(host, port, info.io.value, info.reason)
 
 
 def _engine(endpoint: QuicServer) -> str:

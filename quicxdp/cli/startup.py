@@ -26,13 +26,18 @@ _OTHER_FILES = 160
 _FILES_WANTED = 16384
 
 
-def load_certificate(options: argparse.Namespace) -> ServerCertificate:
-    """Load what --certfile and --keyfile name, or what `quicxdp cert` has made."""
+def name_certificate(options: argparse.Namespace) -> None:
+    """Without --certfile, use what `quicxdp cert` has made."""
     if options.certfile is None:
         if options.keyfile is not None:
             options.usage_error("--keyfile needs --certfile")
         options.certfile = DIRECTORY / CERTIFICATE_NAME
         options.keyfile = DIRECTORY / KEY_NAME
+
+
+def load_certificate(options: argparse.Namespace) -> ServerCertificate:
+    """Load what --certfile and --keyfile name, or what `quicxdp cert` has made."""
+    name_certificate(options)
     try:
         return certificate.load(options.certfile, options.keyfile, certificate.utc_now())
     except ConfigError as error:

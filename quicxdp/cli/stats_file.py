@@ -15,18 +15,23 @@ Lanes, drops and admission are sums over the listeners.  What belongs to the int
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+import logging
 import os
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from quicxdp.info import EndpointInfo
     from quicxdp.stats import Stats
+
+logger = logging.getLogger(__name__)
 
 # Fields of Stats that each listener counts for itself; the rest is the interface's.
 _OWN_SUMS = (
@@ -93,6 +98,35 @@ def collect(listeners: Sequence[tuple[Sequence[Any], EndpointInfo]]) -> dict[str
         **sums,
         **device,
     }
+
+
+def try_write(path: Path | None, transports: Sequence[asyncio.BaseTransport]) -> None:
+    """Write the counters, if anywhere; what goes wrong is logged.
+
+    They matter less than what is being served.
+    """
+    if path is None or not transports:
+        return
+    try:
+        write(path, transports)
+    except OSError as error:
+        logger.error("the counters cannot be written to %s: %s", path, error.strerror)  # noqa: TRY400
+
+
+@contextmanager
+def on_signal(
+    path: Path | None, transports: Sequence[asyncio.BaseTransport]
+) -> Iterator[None]:
+    """Write the counters whenever SIGUSR1 asks for it, if anywhere."""
+    if path is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, try_write, path, transports)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
 
 
 def write(path: Path, transports: Sequence[asyncio.BaseTransport]) -> None:
