@@ -157,6 +157,7 @@ MAY_IMPORT_FOREIGN = {
     "rich": {"cli"},
     "uvloop": {"cli"},
     "hypercorn": {"asgi"},
+    "wsproto": {"asgi"},
 }
 
 # Headers that belong to one back end; the others and the code above must not see them.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events as quic_events
@@ -15,9 +16,16 @@ from quicxdp import h3
 from quicxdp.connection import FastConnection
 from quicxdp.h3 import ErrorCode
 
-from .exchange import Exchange
-from .scope import HTTP_EXTENSIONS, Origin, http_scope
+from .exchange import Exchange, Party
+from .scope import (
+    HTTP_EXTENSIONS,
+    WEBSOCKET_EXTENSIONS,
+    Origin,
+    http_scope,
+    session_scope,
+)
 from .tls_extension import tls_extension
+from .websocket import WebSocket, subprotocols
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -30,7 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-H3_CONFIG: Final = h3.H3Config()
+# WebSocket is offered where wsproto is there to speak it.
+H3_CONFIG: Final = h3.H3Config(connect_protocol=find_spec("wsproto") is not None)
 # What a client may send ahead of an application that does not read.
 STREAM_WINDOW_BYTES: Final = 256 * 1024
 # Sent and not acknowledged: more than 1 Gbit/s around the world has under way.
@@ -38,6 +47,7 @@ _UNACKNOWLEDGED_BYTES_MAX: Final = 32 * 1024 * 1024
 # A writer that waits is looked after when so much more was acknowledged.
 _TURN_BYTES: Final = 64 * 1024
 _BUSY: Final = 503
+_UNKNOWN: Final = 501
 
 
 def _lazy_task(
@@ -55,22 +65,6 @@ def _eager_task(
 
 
 _new_task: Final = _eager_task if sys.version_info >= (3, 12) else _lazy_task
-
-
-class Party(Protocol):
-    """Who has to do with what arrives on a stream."""
-
-    stream_id: int
-    task: asyncio.Task[None] | None
-
-    def data_received(self, data: bytes) -> None:
-        """Take content."""
-
-    def input_ended(self) -> None:
-        """Take note that there is no more."""
-
-    def disconnected(self) -> None:
-        """Take note that the client has gone, or wants no answer."""
 
 
 class AsgiProtocol(QuicConnectionProtocol):
@@ -183,16 +177,30 @@ class AsgiProtocol(QuicConnectionProtocol):
         hub = self._hub
         hub.counts.requests += 1
         origin = self._origin or self._find_origin()
-        if event.protocol or event.method == b"CONNECT":
-            self._refuse(event, 501, "This server opens no tunnels of that kind.")
+        if event.method == b"CONNECT" and event.protocol != b"websocket":
+            self._refuse(event, _UNKNOWN, "This server opens no tunnels of that kind.")
             return
         if hub.is_busy:
             hub.counts.refused_busy += 1
             self._refuse(event, _BUSY, "The server is busy; try again.")
             return
-        exchange = self._new_exchange(event, http_scope(event, origin, self._extensions))
         hub.active_cnt += 1
+        if event.protocol:
+            self._open_websocket(event, origin)
+            return
+        exchange = self._new_exchange(event, http_scope(event, origin, self._extensions))
         exchange.task = _new_task(self._loop, exchange.run(hub.app))
+
+    def _open_websocket(self, event: h3.RequestReceived, origin: Origin) -> None:
+        self._hub.counts.websockets += 1
+        scope = session_scope(
+            "websocket", event, origin, origin.extensions(WEBSOCKET_EXTENSIONS)
+        )
+        scope["scheme"] = "wss"
+        scope["subprotocols"] = subprotocols(event.fields)
+        socket = WebSocket(self, event.stream_id, scope, started_s=self._hub.clock())
+        self._parties[event.stream_id] = socket
+        socket.task = _new_task(self._loop, socket.run(self._hub.app))
 
     def _refuse(self, event: h3.RequestReceived, status: int, sentence: str) -> None:
         assert self._origin is not None  # noqa: S101  (callers have found it)
@@ -347,30 +355,30 @@ class AsgiProtocol(QuicConnectionProtocol):
         """Return what every response has."""
         return self._hub.response_fields()
 
-    def finished(self, exchange: Exchange) -> None:
-        """Account for an exchange whose application has returned."""
+    def finished(self, party: Party) -> None:
+        """Account for a party whose application has returned."""
         hub = self._hub
         hub.active_cnt -= 1
-        del self._parties[exchange.stream_id]
-        self._account(exchange)
+        del self._parties[party.stream_id]
+        self._account(party)
         if hub.is_draining and self.is_idle:
             hub.idle_changed.set()
 
-    def _account(self, exchange: Exchange) -> None:
+    def _account(self, party: Party) -> None:
         hub = self._hub
         counts = hub.counts
-        counts.responded("3", exchange.status)
-        counts.request_bytes += exchange.received_bytes
-        counts.response_bytes += exchange.sent_bytes
-        counts.request_seconds += hub.clock() - exchange.started_s
+        counts.responded("3", party.status)
+        counts.request_bytes += party.received_bytes
+        counts.response_bytes += party.sent_bytes
+        counts.request_seconds += hub.clock() - party.started_s
         if hub.access is not None:
             hub.access.write(
-                exchange.scope,
-                status=exchange.status,
-                sent_bytes=exchange.sent_bytes,
-                received_bytes=exchange.received_bytes,
-                started_s=exchange.started_s,
-                outcome="aborted" if exchange.is_gone else exchange.outcome,
+                party.scope,
+                status=party.status,
+                sent_bytes=party.sent_bytes,
+                received_bytes=party.received_bytes,
+                started_s=party.started_s,
+                outcome="aborted" if party.is_gone else party.outcome,
                 path_facts=self._path_facts,
             )
 

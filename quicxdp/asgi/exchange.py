@@ -105,8 +105,31 @@ class Stream(Protocol):
     def response_fields(self) -> Fields:
         """Return what every response has: date, server."""
 
-    def finished(self, exchange: Exchange) -> None:
-        """Forget an exchange: its application has returned."""
+    def finished(self, party: Party) -> None:
+        """Forget a party: its application has returned."""
+
+
+class Party(Protocol):
+    """Who has to do with what arrives on a stream, and what is told of it in the end."""
+
+    stream_id: int
+    scope: Scope
+    started_s: float
+    task: asyncio.Task[None] | None
+    status: int
+    sent_bytes: int
+    received_bytes: int
+    is_gone: bool
+    outcome: str
+
+    def data_received(self, data: bytes) -> None:
+        """Take content."""
+
+    def input_ended(self) -> None:
+        """Take note that there is no more."""
+
+    def disconnected(self) -> None:
+        """Take note that the client has gone, or wants no answer."""
 
 
 class Exchange:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from quicxdp.asgi.exchange import Party
     from quicxdp.asgi.types import App, Message, Receive, Scope, Send
     from quicxdp.h3 import Fields
 
@@ -84,7 +85,7 @@ class FakeStream:
         """Return one."""
         return [(b"server", b"test")]
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, party: Party) -> None:
         """Do nothing."""
 
     @property
