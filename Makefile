@@ -114,6 +114,10 @@ bench-h3: ## microseconds of Python per HTTP/3 request, against aioquic's
 	@$(SETUP)
 	@$(PY) bench/bench_h3.py
 
+bench-requests: ## a request of an ASGI server over HTTP/3, ours and Hypercorn
+	@$(SETUP)
+	@$(PY) bench/bench_requests.py
+
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang
 	@$(MAKE) --no-print-directory -C native fuzz SECONDS=$(SECONDS)
