@@ -3,6 +3,7 @@
 transport, protocol = await quicxdp.create_datagram_endpoint(Protocol, local_addr=...)
 server = await quicxdp.serve(host, port, configuration=...)
 async with quicxdp.connect(host, port, configuration=...) as protocol: ...
+async with quicxdp.Server(quicxdp.ServerConfig(app=..., ssl_certfile=...)): ...
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .asgi.config import ServerConfig
+    from .asgi.server import Server
     from .client import connect
     from .server import QuicServer, serve
 
@@ -39,6 +42,8 @@ __all__ = [
     "QuicServer",
     "QuicxdpError",
     "RemoteProtocolError",
+    "Server",
+    "ServerConfig",
     "UnavailableError",
     "XdpMode",
     "XdpOptions",
@@ -48,7 +53,13 @@ __all__ = [
 ]
 
 # These need aioquic, which takes 0.1 s to import; plain UDP users should not wait for it.
-_NEEDS_AIOQUIC = {"QuicServer": "server", "connect": "client", "serve": "server"}
+_NEEDS_AIOQUIC = {
+    "QuicServer": "server",
+    "Server": "asgi.server",
+    "ServerConfig": "asgi.config",
+    "connect": "client",
+    "serve": "server",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

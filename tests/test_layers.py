@@ -116,7 +116,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # HTTP/3 without I/O; what it sends on is handed to it.
     "h3": {"errors"},
-    "__init__": {"server", "capture", "client", "endpoint", *BASICS},
+    "__init__": {"asgi", "server", "capture", "client", "endpoint", *BASICS},
     # The ASGI server.
     "certificate": BASICS,
     "binding": BASICS,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import quicxdp
 from quicxdp.aioquic_shim_streams import unsent_bytes
 from quicxdp.asgi.access import AccessFormat
 from quicxdp.asgi.config import ServerConfig
@@ -46,6 +47,22 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def test_a_server_is_made_of_names_of_the_package(pki: Path) -> None:
+    """As the documentation has it, in a program of somebody else."""
+
+    async def run() -> None:
+        config = quicxdp.ServerConfig(
+            app=echo,
+            port=0,
+            ssl_certfile=pki / "cert.pem",
+            ssl_keyfile=pki / "key.pem",
+        )
+        async with quicxdp.Server(config) as server:
+            assert (await http1(server.port, pki))[0] == 200
+
+    asyncio.run(run())
 
 
 def test_requests_are_answered_on_either_engine(
