@@ -71,8 +71,15 @@ class Server:
         """
         self.config = config
         self._capture = capture
-        self._secrets_log = secrets_log
         self._is_running = False
+        self._configuration = QuicConfiguration(
+            is_client=False,
+            alpn_protocols=[ALPN],
+            idle_timeout=_IDLE_TIMEOUT_S,
+            max_stream_data=STREAM_WINDOW_BYTES,
+            secrets_log_file=secrets_log,
+        )
+        self._tls: ssl.SSLContext | None = None
         self.hub: Hub
         self.quic: list[QuicServer] = []
         self.certificate: ServerCertificate
@@ -113,12 +120,7 @@ class Server:
         config = self.config
         if not config.http3_only:
             tcp.require()
-        self.certificate = certificate.load(
-            config.ssl_certfile,
-            config.ssl_keyfile,
-            certificate.utc_now(),
-            password=config.ssl_keyfile_password,
-        )
+        self.certificate = self._load_certificate()
         app = self._load_app()
         self._lifespan = Lifespan(app, config.lifespan)
         self.hub = Hub(
@@ -137,6 +139,29 @@ class Server:
         except BaseException:
             await self._close()
             raise
+
+    def _load_certificate(self) -> ServerCertificate:
+        config = self.config
+        return certificate.load(
+            config.ssl_certfile,
+            config.ssl_keyfile,
+            certificate.utc_now(),
+            password=config.ssl_keyfile_password,
+        )
+
+    def reload_certificate(self) -> None:
+        """Read certificate and key again; new connections are shown what is there now.
+
+        Connections that are open go on.
+
+        Raises:
+            ConfigError: they are of no use; those from before stay in use.
+        """
+        loaded = self._load_certificate()
+        if self._tls is not None:
+            self._load_into(self._tls)
+        self.certificate = loaded
+        self._show(loaded)
 
     def _load_app(self) -> App:
         config = self.config
@@ -192,14 +217,14 @@ class Server:
 
     async def _listen(self) -> None:
         config = self.config
-        configuration = self._quic_configuration()
+        self._show(self.certificate)
         while self._udp:
             host, sock = self._udp[0]
             endpoint = await serve(
                 host,
                 config.port,
                 sock=sock,
-                configuration=configuration,
+                configuration=self._configuration,
                 create_protocol=functools.partial(AsgiProtocol, hub=self.hub),
                 io=config.io,
                 interface=config.interface,
@@ -212,39 +237,34 @@ class Server:
             self.quic.append(endpoint)
         if self._tcp:
             sockets, self._tcp = self._tcp, []
+            self._tls = tcp.new_context()
+            self._load_into(self._tls)
             self._companion = tcp.TcpCompanion(
                 tcp.shared(self.hub.app, self.hub),
                 sockets,
-                context=self._tls_context(),
+                context=self._tls,
                 alt_svc_port=self.port,
                 grace_s=config.timeout_graceful_shutdown,
             )
             self._companion.start()
 
-    def _quic_configuration(self) -> QuicConfiguration:
-        return QuicConfiguration(
-            is_client=False,
-            alpn_protocols=[ALPN],
-            certificate=self.certificate.leaf,
-            certificate_chain=list(self.certificate.chain),
-            private_key=self.certificate.key,
-            idle_timeout=_IDLE_TIMEOUT_S,
-            max_stream_data=STREAM_WINDOW_BYTES,
-            secrets_log_file=self._secrets_log,
-        )
+    def _show(self, loaded: ServerCertificate) -> None:
+        # Each new connection takes them from here.
+        configuration = self._configuration
+        configuration.certificate = loaded.leaf
+        configuration.certificate_chain = list(loaded.chain)
+        configuration.private_key = loaded.key
 
-    def _tls_context(self) -> ssl.SSLContext:
-        context = tcp.new_context()
+    def _load_into(self, context: ssl.SSLContext) -> None:
         config = self.config
+        # A password of ours, or OpenSSL would ask for one on the terminal.
+        password = config.ssl_keyfile_password or ""
         try:
-            context.load_cert_chain(
-                config.ssl_certfile, config.ssl_keyfile, config.ssl_keyfile_password
-            )
+            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password)
         except OSError as error:
             raise ConfigError(
                 f"OpenSSL does not take the certificate {config.ssl_certfile}: {error}"
             ) from error
-        return context
 
     # Stopping
 

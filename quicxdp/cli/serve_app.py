@@ -22,7 +22,7 @@ from . import banner, capture_file, logs, startup, stats_file
 from .exits import ExitCode, StartError, sentence
 from .options import new_event_loop
 from .private_file import open_secrets_log
-from .signals import first_signal
+from .signals import first_signal, on_hangup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -226,6 +226,7 @@ async def _serve(
         with (
             first_signal(lambda _number: stop.set()),
             stats_file.on_signal(options.stats_file, transports),
+            on_hangup(lambda: _reload(server)),
         ):
             _announce(server, options)
             await stop.wait()
@@ -237,6 +238,17 @@ async def _serve(
             stats_file.try_write(options.stats_file, transports)
     finally:
         await server.stop()
+
+
+def _reload(server: Server) -> None:
+    try:
+        server.reload_certificate()
+    except QuicxdpError as error:
+        # Told, and nothing else: the server goes on as it was.
+        logger.error("the certificate stays as it was: %s", sentence(error))  # noqa: TRY400
+    else:
+        end = server.certificate.leaf.not_valid_after_utc
+        logger.info("a certificate until %s UTC from here on", f"{end:%Y-%m-%d %H:%M}")
 
 
 def _announce(server: Server, options: argparse.Namespace) -> None:

@@ -43,3 +43,18 @@ def first_signal(stop: Callable[[signal.Signals], object]) -> Iterator[None]:
             # False: the first signal has come, and the second must keep its meaning.
             if loop.remove_signal_handler(number):
                 signal.signal(number, before[number])
+
+
+@contextmanager
+def on_hangup(reload: Callable[[], object]) -> Iterator[None]:
+    """Call *reload* in the event loop at each SIGHUP, where there is such a signal."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(number, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,10 +17,12 @@ from quicxdp.asgi.config import ServerConfig
 from quicxdp.asgi.exchange import AHEAD_BYTES
 from quicxdp.asgi.lifespan import LifespanMode
 from quicxdp.asgi.server import Server
+from quicxdp.cli import cert
 from quicxdp.cli.body import Body
 from quicxdp.cli.exits import CommandError
 from quicxdp.errors import ApplicationError, ConfigError, DatapathError
 from tests.asgi.conftest import ServeApp, http1
+from tests.asgi.h3_client import h3_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -340,6 +344,41 @@ async def fails_to_start(_scope: Scope, receive: Receive, send: Send) -> None:
     """Have no database."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+def test_a_renewed_certificate_is_shown_to_new_connections_of_both_transports(
+    serve_app: ServeApp, pki: Path, tmp_path: Path
+) -> None:
+    """A certificate of ninety days costs no restart, and a broken one nothing."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(pki, before)
+    names = [cert._name(name) for name in cert.DEFAULT_NAMES]
+    cert.write(cert.issue(names, datetime.now(UTC)), after, force=False)
+    paths = {
+        "ssl_certfile": before / "cert.pem",
+        "ssl_keyfile": before / "key.pem",
+        "http3_only": False,
+    }
+
+    async def answers(server: Server, ca: Path) -> bool:
+        async with h3_client(server.port, ca):
+            return (await http1(server.port, ca))[0] == 200
+
+    async def run() -> None:
+        async with serve_app(echo, **paths) as server:
+            async with h3_client(server.port, pki) as client:
+                for name in ("cert.pem", "key.pem"):
+                    shutil.copy(after / name, before / name)
+                server.reload_certificate()
+                assert await answers(server, after)
+                # The connection from before goes on.
+                await client.ping()
+            (before / "cert.pem").write_text("half a file")
+            with pytest.raises(ConfigError, match="no certificate"):
+                server.reload_certificate()
+            assert await answers(server, after)
+
+    asyncio.run(run())
 
 
 def test_what_hinders_the_start_leaves_nothing_open(pki: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,22 @@ def test_an_application_is_served_over_all_protocols_until_a_signal(
     assert "Alt-Svc" in text
     logged = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert [entry["protocol"] for entry in logged] == ["HTTP/3", "HTTP/2"]
+
+
+def test_a_hangup_reads_the_certificate_again(folder: Path, pki: Path) -> None:
+    """As certbot's hooks do it; what cannot be used is told and not used."""
+    for name in ("cert.pem", "key.pem"):
+        (folder / name).write_bytes((pki / name).read_bytes())
+    with running("qx_served:app", "--app-dir", str(folder), *options(folder)) as server:
+        assert server.process.stdout is not None
+        server.process.send_signal(signal.SIGHUP)
+        assert any("from here on" in line for line in server.process.stdout)
+        (folder / "key.pem").write_text("half a file")
+        server.process.send_signal(signal.SIGHUP)
+        assert any("stays as it was" in line for line in server.process.stdout)
+        status, _ = server.stop()
+
+    assert status == 0
 
 
 def refused(*arguments: str) -> tuple[int, str]:
