@@ -157,6 +157,7 @@ MAY_IMPORT_FOREIGN = {
     "rich": {"cli"},
     "uvloop": {"cli"},
     "hypercorn": {"asgi"},
+    "prometheus_client": {"asgi"},
     "wsproto": {"asgi"},
 }
 

@@ -42,6 +42,8 @@ class ServerConfig:
         timeout_graceful_shutdown: seconds that answers under way may take after a stop.
         access_log: write a line for every request to the logger ``quicxdp.access``.
         access_log_format: as text or as JSON.
+        metrics_host: where Prometheus finds the metrics, over plain HTTP/1.1.
+        metrics_port: of TCP; 0 lets the kernel choose, None leaves metrics out.
     """
 
     app: App | str
@@ -64,6 +66,8 @@ class ServerConfig:
     timeout_graceful_shutdown: float = 5.0
     access_log: bool = False
     access_log_format: AccessFormat = AccessFormat.TEXT
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _PORT_MAX:

@@ -50,17 +50,14 @@ _BUSY: Final = 503
 _UNKNOWN: Final = 501
 
 
-def _lazy_task(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]
-) -> asyncio.Task[None]:
-    return loop.create_task(coroutine)
+def _lazy_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(coroutine)
 
 
-def _eager_task(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]
-) -> asyncio.Task[None]:
+def _eager_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     # An application that answers without waiting is done when this returns.
     make: Any = asyncio.Task
+    loop = asyncio.get_running_loop()
     return cast("asyncio.Task[None]", make(coroutine, loop=loop, eager_start=True))
 
 
@@ -185,7 +182,7 @@ class AsgiProtocol(QuicConnectionProtocol):
             self._open_websocket(event, origin)
             return
         exchange = self._new_exchange(event, http_scope(event, origin, self._extensions))
-        exchange.task = _new_task(self._loop, exchange.run(hub.app))
+        exchange.task = _new_task(exchange.run(hub.app))
 
     def _open_websocket(self, event: h3.RequestReceived, origin: Origin) -> None:
         self._hub.counts.websockets += 1
@@ -196,7 +193,7 @@ class AsgiProtocol(QuicConnectionProtocol):
         scope["subprotocols"] = subprotocols(event.fields)
         socket = WebSocket(self, event.stream_id, scope, started_s=self._hub.clock())
         self._parties[event.stream_id] = socket
-        socket.task = _new_task(self._loop, socket.run(self._hub.app))
+        socket.task = _new_task(socket.run(self._hub.app))
 
     def _refuse(self, event: h3.RequestReceived, status: int, sentence: str) -> None:
         assert self._origin is not None  # noqa: S101  (callers have found it)

@@ -30,10 +30,8 @@ class Counts:
     connections: int = 0
     requests: int = 0
     websockets: int = 0
-    webtransports: int = 0
     refused_busy: int = 0
     disconnects: int = 0
-    app_failures: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
     request_seconds: float = 0.0

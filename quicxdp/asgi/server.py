@@ -21,7 +21,7 @@ from quicxdp.errors import ConfigError, DatapathError
 from quicxdp.h3 import ALPN, ErrorCode
 from quicxdp.server import serve
 
-from . import loading, tcp
+from . import loading, metrics, tcp
 from .access import AccessLog
 from .config import LOCALHOST, ServerConfig
 from .connection import STREAM_WINDOW_BYTES, AsgiProtocol
@@ -85,6 +85,7 @@ class Server:
         self.certificate: ServerCertificate
         self._lifespan: Lifespan
         self._companion: tcp.TcpCompanion | None = None
+        self._metrics: tcp.TcpCompanion | None = None
         self._udp: list[tuple[str, socket.socket]] = []
         self._tcp: list[socket.socket] = []
 
@@ -118,8 +119,10 @@ class Server:
             UnavailableError: this installation lacks something that is asked for.
         """
         config = self.config
-        if not config.http3_only:
+        if not config.http3_only or config.metrics_port is not None:
             tcp.require()
+        if config.metrics_port is not None:
+            metrics.require()
         self.certificate = self._load_certificate()
         app = self._load_app()
         self._lifespan = Lifespan(app, config.lifespan)
@@ -247,6 +250,25 @@ class Server:
                 grace_s=config.timeout_graceful_shutdown,
             )
             self._companion.start()
+        if config.metrics_port is not None:
+            self._serve_metrics(config.metrics_host, config.metrics_port)
+
+    def _serve_metrics(self, host: str, port: int) -> None:
+        try:
+            sock = binding.bind(host, port, socket.SOCK_STREAM)
+        except OSError as error:
+            raise DatapathError(
+                error.errno, binding.failure(host, port, error, "TCP")
+            ) from error
+        transports = [endpoint.transport for endpoint in self.quic]
+        app = tcp.alone(metrics.metrics_app(self.hub, transports))
+        self._metrics = tcp.TcpCompanion(app, [sock], context=None)
+        self._metrics.start()
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where the metrics are, if anywhere."""
+        return None if self._metrics is None else self._metrics.address
 
     def _show(self, loaded: ServerCertificate) -> None:
         # Each new connection takes them from here.
@@ -316,6 +338,9 @@ class Server:
     async def _close(self) -> None:
         self._unbind()
         await self._stop_companion()
+        if self._metrics is not None:
+            await self._metrics.stop()
+            self._metrics = None
         for endpoint in self.quic:
             endpoint.close()
         for endpoint in self.quic:

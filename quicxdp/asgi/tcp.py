@@ -73,6 +73,18 @@ def shared(app: App, hub: Hub) -> App:
     return call
 
 
+def alone(app: App) -> App:
+    """Return *app*, which knows nothing of a lifespan, as Hypercorn calls it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _stand_in_lifespan(receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return call
+
+
 async def _stand_in_lifespan(receive: Receive, send: Send) -> None:
     # The application has been started once, for all protocols.
     while True:

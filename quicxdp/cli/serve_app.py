@@ -20,7 +20,7 @@ from quicxdp.errors import QuicxdpError
 
 from . import banner, capture_file, logs, startup, stats_file
 from .exits import ExitCode, StartError, sentence
-from .options import new_event_loop
+from .options import new_event_loop, port_number
 from .private_file import open_secrets_log
 from .signals import first_signal, on_hangup
 
@@ -105,6 +105,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="text or json: an object a line (default: text)",
     )
     add(
+        "--metrics-port",
+        type=port_number,
+        metavar="PORT",
+        help="serve metrics for Prometheus on this TCP port, over plain HTTP",
+    )
+    add(
+        "--metrics-host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="on this address (default: %(default)s)",
+    )
+    add(
         "--log-config",
         type=Path,
         metavar="FILE",
@@ -123,6 +135,8 @@ _OF_APPS: Final = {
     "ssl_keyfile_password": None,
     "access_log_format": AccessFormat.TEXT,
     "log_config": None,
+    "metrics_port": None,
+    "metrics_host": "127.0.0.1",
 }
 
 
@@ -161,6 +175,8 @@ def config(options: argparse.Namespace) -> ServerConfig:
         timeout_graceful_shutdown=options.grace,
         access_log=options.access_log,
         access_log_format=options.access_log_format,
+        metrics_host=options.metrics_host,
+        metrics_port=options.metrics_port,
     )
 
 
@@ -252,6 +268,9 @@ def _reload(server: Server) -> None:
 
 
 def _announce(server: Server, options: argparse.Namespace) -> None:
+    if server.metrics_address is not None:
+        host, port = server.metrics_address
+        print(f"metrics for Prometheus on http://{banner.url_host(host)}:{port}/")
     info = server.quic[0].transport.get_extra_info("quicxdp")
     for line in banner.lines(
         version=quicxdp.__version__,

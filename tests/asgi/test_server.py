@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import json
 import logging
 import shutil
@@ -120,6 +122,34 @@ def test_tcp_serves_the_same_application_and_leads_to_http3(
                 answer = await client.get("/a")
                 assert answer.fields[b"x-scope"] == b"3 /r/a {'started': 1}"
             assert server.hub.counts.responses == {("1.1", 2): 1, ("3", 2): 1}
+
+    asyncio.run(run())
+
+
+def test_an_application_runs_in_a_task_of_its_own(
+    serve_app: ServeApp, connect: Connect
+) -> None:
+    """Timeouts, cancellation and context variables are as under uvicorn."""
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        variable.set(variable.get() + 1)
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        assert asyncio.current_task() is task
+        await send({"type": "http.response.start", "status": 200})
+        content = b"%d" % variable.get()
+        await send({"type": "http.response.body", "body": content})
+
+    async def run() -> None:
+        async with (
+            serve_app(app, lifespan=_OFF) as server,
+            connect(server.port) as client,
+        ):
+            assert [(await client.get("/")).body for _ in range(2)] == [b"1", b"1"]
 
     asyncio.run(run())
 
@@ -377,6 +407,32 @@ def test_a_renewed_certificate_is_shown_to_new_connections_of_both_transports(
             with pytest.raises(ConfigError, match="no certificate"):
                 server.reload_certificate()
             assert await answers(server, after)
+
+    asyncio.run(run())
+
+
+def test_prometheus_reads_what_was_counted(serve_app: ServeApp, connect: Connect) -> None:
+    """Requests by version and status, and what each lane has moved."""
+
+    async def run() -> None:
+        async with (
+            serve_app(echo, metrics_port=0) as server,
+            connect(server.port) as client,
+        ):
+            await client.get("/")
+            assert server.metrics_address is not None
+            reader, writer = await asyncio.open_connection(*server.metrics_address)
+            writer.write(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
+            answer = (await reader.read()).decode()
+            writer.close()
+            await writer.wait_closed()
+            assert answer.startswith("HTTP/1.1 200")
+            assert 'quicxdp_responses_total{http_version="3",status="2xx"} 1.0' in answer
+            assert "quicxdp_open_connections 1.0" in answer
+            where = f'address="127.0.0.1:{server.port}"'
+            assert f'quicxdp_lane_total{{{where},counter="rx_packets"' in answer
 
     asyncio.run(run())
 
