@@ -77,7 +77,7 @@ def open_bench() -> Iterator[Bench]:
 
 
 def _load_generator(netns: Netns) -> contextlib.AbstractContextManager[Program]:
-    argv = [sys.executable, str(harness.ROOT / "bench" / "loadgen"), "--stdin"]
+    argv = [sys.executable, "-m", "quicxdp.loadgen", "--stdin"]
     return harness.launch(netns, CLIENT_CORE, argv)
 
 
@@ -130,6 +130,8 @@ def load(
     counters = bench.link.server.udp_counters()
     busy, cpu = harness.busy_ns(), program.cpu_ns()
     said = client.ask("go")
+    if "error" in said:
+        raise BenchError(f"{setup}: {said['error']}")
     # The last packets are still being worked on.
     time.sleep(SETTLE_S)
     cpu, busy = program.cpu_ns() - cpu, harness.busy_ns() - busy

@@ -124,12 +124,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("aioquic_shim_streams", "binding", "certificate", "connection", "h3"),
         *("capture", "server", *BASICS),
     },
+    "loadgen": {
+        *("_native_engine", "aioquic_shim", "connection", "endpoint", "engine"),
+        *("engine_turn", "transport"),
+        *BASICS,
+    },
+    # What a benchmark is besides the command: machine, places, children, sums.
+    "bench": {"__init__", "loadgen", *BASICS},
     "cli": {
         *(
             "asgi",
             "binding",
             "certificate",
             "__init__",
+            "bench",
+            "loadgen",
             "server",
             "client",
             "capture",
@@ -152,8 +161,11 @@ MAY_IMPORT_FOREIGN = {
     "cffi": {"_native_build"},
     "aioquic": {
         *("aioquic_shim", "aioquic_shim_streams", "server", "client", "asgi", "cli"),
-        *("connection", "engine_choice", "reception", "retry_tokens", "seam", "streams"),
+        *("connection", "engine_choice", "loadgen", "reception", "retry_tokens", "seam"),
+        "streams",
     },
+    "hdrh": {"loadgen"},
+    "matplotlib": {"bench"},
     "rich": {"cli"},
     "uvloop": {"cli"},
     "hypercorn": {"asgi"},

@@ -13,17 +13,19 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ProtocolNegotiated, QuicEvent, StreamDataReceived
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from loadgen import messages
-from loadgen.endpoint import LoadError
-from loadgen.load import prepared
-from loadgen.messages import Answer, AnswerError, Answers
-from loadgen.plan import PlanError, parse
-from loadgen.report import latency_us, report
 
 import quicxdp
+from quicxdp.loadgen import messages
+from quicxdp.loadgen.failures import Failure, LoadError
+from quicxdp.loadgen.load import prepared
+from quicxdp.loadgen.messages import Answer, AnswerError, Answers
+from quicxdp.loadgen.plan import PlanError, parse
+from quicxdp.loadgen.report import histogram, latency_us, report
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aioquic.tls import SessionTicket
 
     from quicxdp.server import QuicServer
     from tests.unit.conftest import Run
@@ -86,11 +88,18 @@ def counting(status: bytes = b"200") -> type[CountingServer]:
 async def serve(
     certificate: tuple[Path, Path], protocol: type[CountingServer]
 ) -> QuicServer:
-    """Start a server on loopback."""
+    """Start a server on loopback; each of its tickets is good for one connection."""
     configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     configuration.load_cert_chain(*certificate)
+    tickets: dict[bytes, SessionTicket] = {}
     return await quicxdp.serve(
-        "127.0.0.1", 0, configuration=configuration, create_protocol=protocol, io="socket"
+        "127.0.0.1",
+        0,
+        configuration=configuration,
+        create_protocol=protocol,
+        io="socket",
+        session_ticket_fetcher=lambda label: tickets.pop(label, None),
+        session_ticket_handler=lambda ticket: tickets.update({ticket.ticket: ticket}),
     )
 
 
@@ -149,6 +158,72 @@ def test_a_run_by_time_ends_and_counts_what_is_complete(
     server = counting()
     said = run_asyncio(load(certificate, server, "requests", "--seconds=0.05"))
     assert 0 < said["requests"] <= server.requests
+
+
+@pytest.mark.parametrize("rate", ["--rate=0", "--rate=500"])
+@pytest.mark.parametrize(
+    ("kind", "early"), [("full", 0), ("resumed", 0), ("0rtt", 6)], ids=str
+)
+def test_handshakes_are_of_the_kind_that_was_asked_for(
+    run_asyncio: Run, certificate: tuple[Path, Path], kind: str, early: int, rate: str
+) -> None:
+    """A resumed handshake costs less than a full one, and must not be taken for it."""
+    words = ["handshakes", "--requests=6", "--connections=2", rate]
+    said = run_asyncio(load(certificate, counting(), *words, f"--handshake={kind}"))
+    assert said["requests"] == 6
+    assert said["early_data"] <= said["resumed"]
+    if rate == "--rate=0":
+        assert said["resumed"] == (0 if kind == "full" else 6)
+        assert said["early_data"] == early
+
+
+def test_a_stopped_run_reports_what_was_done(
+    run_asyncio: Run, certificate: tuple[Path, Path]
+) -> None:
+    """Ctrl-C after a minute must not throw the minute away."""
+
+    async def stop_soon() -> dict[str, Any]:
+        server = await serve(certificate, counting())
+        port = server.transport.get_extra_info("sockname")[1]
+        words = ["requests", "127.0.0.1", str(port), "--seconds=60", "--progress=0.01"]
+        try:
+            async with prepared(parse(words)) as run:
+                run.on_progress = lambda told: told["requests"] and run.stop()
+                return await run.run()
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    said = run_asyncio(stop_soon())
+    assert said["requests"] >= said["samples"][-1][1] > 0
+    assert said["seconds"] < 60
+
+
+def test_a_failure_in_the_middle_keeps_what_was_done(
+    run_asyncio: Run, certificate: tuple[Path, Path]
+) -> None:
+    """Whoever reads the error can still see how far it came."""
+
+    class Tiring(CountingServer):
+        def quic_event_received(self, event: QuicEvent) -> None:
+            super().quic_event_received(event)
+            if Tiring.requests == 5:
+                Tiring.status = b"500"
+
+    with pytest.raises(LoadError, match="status 500") as caught:
+        run_asyncio(load(certificate, Tiring, "requests", "--requests=50"))
+    assert caught.value.kind is Failure.ANSWER
+    assert caught.value.partial is not None
+    assert caught.value.partial["requests"] == 5
+
+
+def test_any_size_takes_what_comes(
+    run_asyncio: Run, certificate: tuple[Path, Path]
+) -> None:
+    """Not every server has a page of N bytes at /N."""
+    words = ["requests", "--requests=3", "--any-size", "--path=/99"]
+    said = run_asyncio(load(certificate, counting(), *words))
+    assert said["body_bytes"] == 297
 
 
 def test_a_server_that_refuses_ends_the_run_with_its_status(
@@ -280,6 +355,8 @@ def test_a_busy_client_says_that_it_was_the_limit() -> None:
     said = report(wall_ns=10**9, cpu_ns=95 * 10**7, body_bytes=10**6, times_ns=times)
     assert said["client_was_limit"]
     assert said["mbit_per_s"] == 8
-    assert latency_us(times) == {"p50": 50, "p90": 90, "p99": 99, "max": 100}
+    assert latency_us(histogram(times)) == pytest.approx(
+        {"p50": 50, "p90": 90, "p99": 99, "p99.9": 100, "max": 100}, rel=1e-3
+    )
     said = report(wall_ns=10**9, cpu_ns=5 * 10**7, body_bytes=1, times_ns=times)
     assert not said["client_was_limit"]

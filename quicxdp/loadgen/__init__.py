@@ -7,6 +7,7 @@ One process, one UDP endpoint, many connections and streams:
     endpoint.py    the endpoint and its connections
     load.py        closed and open loop over them
     report.py      what a run says at its end
+    failures.py    how it can go wrong
 
 A request costs the client a few microseconds of Python, so that most servers are busier
 than it is; where they are not, the report says so (`client_was_limit`).

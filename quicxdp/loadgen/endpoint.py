@@ -8,8 +8,10 @@ one turn for all of them.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import ssl
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
@@ -23,19 +25,25 @@ from aioquic.quic.events import (
     QuicEvent,
 )
 
-import quicxdp
 from quicxdp import _native_engine as native
 from quicxdp import aioquic_shim as shim
 from quicxdp.connection import FastConnection
+from quicxdp.endpoint import create_datagram_endpoint
 from quicxdp.transport import DatagramTransport
 
+from .failures import Failure, LoadError
 from .messages import CONTROL_STREAM, AnswerError, Answers
-from .plan import CIPHERS
+from .plan import CIPHERS, Handshake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aioquic.tls import SessionTicket
+
     from quicxdp.clock import Clock
     from quicxdp.engine import Engine, Event
     from quicxdp.engine_turn import EngineTurn
+    from quicxdp.stats import LaneStats
 
     from .plan import Plan
 
@@ -49,15 +57,14 @@ _SHORT_CID_OFF: Final = 1
 _NOT_A_REQUEST: Final = 3  # bits of a stream ID: by the server, or unidirectional
 
 
-class LoadError(Exception):
-    """A run has failed; the text says how."""
-
-
 class Load(Protocol):
     """Who makes the requests."""
 
-    def connected(self, client: Client, /) -> None:
+    def connected(self, client: Client, event: HandshakeCompleted, /) -> None:
         """Learn that a connection may be used."""
+
+    def ticket_came(self, client: Client, /) -> None:
+        """Learn that there is one more session ticket."""
 
     def settled(self, client: Client, /) -> None:
         """Learn that the server has answered the PING of a connection."""
@@ -72,8 +79,18 @@ class Load(Protocol):
 class LoadConnection(FastConnection):
     """A connection whose answers are read where the engine reports them."""
 
-    def __init__(self, *, engine: Engine, configuration: QuicConfiguration) -> None:
-        super().__init__(engine=engine, configuration=configuration)
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        configuration: QuicConfiguration,
+        keep_ticket: Callable[[SessionTicket], None] | None,
+    ) -> None:
+        super().__init__(
+            engine=engine,
+            configuration=configuration,
+            session_ticket_handler=keep_ticket,
+        )
         self.client: Client
 
     def engine_event(self, event: Event) -> None:
@@ -95,6 +112,8 @@ class Client(QuicConnectionProtocol):
         under_way: when each request that has no answer yet was due, by its stream, in
             nanoseconds; the load's.
         due_ns: when the connection itself was; the load's.
+        has_given_ticket: the server has sent a session ticket.
+        is_spent: its one request is answered, if it has but one; the load's.
     """
 
     def __init__(self, connection: LoadConnection, endpoint: Endpoint) -> None:
@@ -103,6 +122,8 @@ class Client(QuicConnectionProtocol):
         self.connection = connection
         self.cid = connection.host_cid
         self.due_ns = 0
+        self.has_given_ticket = False
+        self.is_spent = False
         self.under_way: dict[int, int] = {}
         self._endpoint = endpoint
         self._answers = Answers(endpoint.known_answers)
@@ -110,10 +131,12 @@ class Client(QuicConnectionProtocol):
 
     def stream_data(self, stream_id: int, data: bytes, fin: int) -> None:
         """Take a piece of an answer."""
+        self._endpoint.stream_bytes += len(data)
         try:
             body_bytes = self._answers.feed(stream_id, data, ended=bool(fin))
         except AnswerError as error:
-            self._endpoint.load.failed(LoadError(f"stream {stream_id}: {error}"))
+            text = f"stream {stream_id}: {error}"
+            self._endpoint.load.failed(LoadError(text, Failure.ANSWER))
             return
         if body_bytes is not None:
             self._endpoint.load.answered(self, stream_id, body_bytes)
@@ -123,7 +146,7 @@ class Client(QuicConnectionProtocol):
         if isinstance(event, HandshakeCompleted):
             control = self.connection.get_next_available_stream_id(is_unidirectional=True)
             self.connection.send_stream_data(control, CONTROL_STREAM)
-            self._endpoint.load.connected(self)
+            self._endpoint.load.connected(self, event)
         elif isinstance(event, PingAcknowledged):
             self._endpoint.load.settled(self)
         elif isinstance(event, ConnectionTerminated):
@@ -131,7 +154,7 @@ class Client(QuicConnectionProtocol):
             if not self._is_closing:
                 reason = event.reason_phrase or "no reason given"
                 text = f"a connection ended: code {event.error_code:#x}, {reason}"
-                self._endpoint.load.failed(LoadError(text))
+                self._endpoint.load.failed(LoadError(text, Failure.CLOSED))
 
     def leave(self) -> None:
         """Close the connection, as no error of the run."""
@@ -146,6 +169,8 @@ class Endpoint(asyncio.DatagramProtocol):
         load: who hears of them.
         known_answers: see `Answers`.
         strays: datagrams that belong to no connection.
+        stream_bytes: of answers, received so far.
+        tickets: of the server, each for one connection.
     """
 
     load: Load
@@ -153,6 +178,8 @@ class Endpoint(asyncio.DatagramProtocol):
     def __init__(self, plan: Plan) -> None:
         self.known_answers: dict[bytes, int] = {}
         self.strays = 0
+        self.stream_bytes = 0
+        self.tickets: deque[SessionTicket] = deque()
         self._plan = plan
         self._clients: dict[bytes, Client] = {}
         self._heard_cnt = 0
@@ -176,7 +203,7 @@ class Endpoint(asyncio.DatagramProtocol):
         self = cls(plan)
         self._closed = loop.create_future()
         self._peer = peer
-        transport, _ = await quicxdp.create_datagram_endpoint(
+        transport, _ = await create_datagram_endpoint(
             lambda: self,
             local_addr=(local, 0),
             io=plan.io,
@@ -196,19 +223,29 @@ class Endpoint(asyncio.DatagramProtocol):
             raise
         return self
 
-    def connect(self) -> Client:
-        """Begin a handshake; the load hears of its end."""
+    def connect(self, *, ticket: SessionTicket | None = None) -> Client:
+        """Begin a handshake; the load hears of its end.
+
+        With a *ticket* for 0-RTT nothing is sent before `Client.transmit`.
+        """
         configuration = QuicConfiguration(
             alpn_protocols=H3_ALPN,
             connection_id_length=CID_BYTES,
             max_data=WINDOW_BYTES,
             max_stream_data=WINDOW_BYTES,
-            server_name=self._plan.host,
+            server_name=self._plan.name,
             verify_mode=ssl.CERT_NONE,
+            congestion_control_algorithm=self._plan.congestion_control,
+            session_ticket=ticket,
         )
         if self._plan.cipher is not None:
             configuration.cipher_suites = [CIPHERS[self._plan.cipher]]
-        connection = LoadConnection(engine=self._turn.engine, configuration=configuration)
+        wants_ticket = self._plan.handshake is not Handshake.FULL
+        connection = LoadConnection(
+            engine=self._turn.engine,
+            configuration=configuration,
+            keep_ticket=(lambda new: self._keep(new, client)) if wants_ticket else None,
+        )
         client = Client(connection, self)
         shim.use_loop(
             client, shim.with_clock(asyncio.get_running_loop(), self._transport.clock)
@@ -216,14 +253,26 @@ class Endpoint(asyncio.DatagramProtocol):
         self._clients[client.cid] = client
         self._turn.listen(connection, partial(shim.tell, client))
         client.connection_made(self._transport)
-        client.connect(self._peer)
+        is_early = ticket is not None and self._plan.handshake is Handshake.EARLY
+        client.connect(self._peer, transmit=not is_early)
         return client
+
+    def _keep(self, ticket: SessionTicket, client: Client) -> None:
+        if self._plan.handshake is Handshake.RESUMED:
+            ticket = dataclasses.replace(ticket, max_early_data_size=None)
+        self.tickets.append(ticket)
+        client.has_given_ticket = True
+        self.load.ticket_came(client)
 
     def forget(self, client: Client) -> None:
         """Drop a connection that has ended."""
         self._turn.unlisten(client.connection)
         self._heard_cnt += client.connection.get_stats().rx_packets
         self._clients.pop(client.cid, None)
+
+    def sent_bytes(self) -> int:
+        """Return how much the open connections have sent so far, packets and all."""
+        return sum(of.connection.get_stats().tx_bytes for of in self._clients.values())
 
     def heard_cnt(self) -> int:
         """Return how many packets have come over all connections so far."""
@@ -234,6 +283,12 @@ class Endpoint(asyncio.DatagramProtocol):
     def clock(self) -> Clock:
         """Timers as precise as the kernel's, for what is due by the clock."""
         return self._transport.clock
+
+    def lanes(self) -> Mapping[str, LaneStats]:
+        """Return what each lane has carried so far."""
+        info = self._transport.get_extra_info("quicxdp")
+        lanes: Mapping[str, LaneStats] = info.stats().lanes
+        return lanes
 
     async def close(self) -> None:
         """Close all connections, and the endpoint."""
@@ -261,7 +316,8 @@ class Endpoint(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """Fail: there is nobody, or the interface has gone."""
-        self.load.failed(LoadError(f"{self._plan.host}: {exc}"))
+        text = f"{self._plan.host} port {self._plan.port}: {exc}"
+        self.load.failed(LoadError(text, Failure.REFUSED))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the endpoint is closed."""

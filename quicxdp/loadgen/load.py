@@ -2,6 +2,10 @@
 
 In the open loop a request's time counts from when it was due, so that a server that
 stalls answers for all that waited meanwhile.
+
+By the clock, a run of small requests ends when its time is over, whatever is under way.
+Large bodies under way are waited for, as long again at most: cut off, they would be
+missing from the sum.
 """
 
 from __future__ import annotations
@@ -13,15 +17,19 @@ import itertools
 import time
 from array import array
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from . import messages
-from .endpoint import Endpoint, LoadError
-from .plan import Mode
+from .endpoint import Endpoint
+from .failures import Failure, LoadError
+from .plan import Handshake, Mode
 from .report import report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from aioquic.quic.events import HandshakeCompleted
 
     from .endpoint import Client
     from .plan import Plan
@@ -49,27 +57,44 @@ async def prepared(plan: Plan) -> AsyncIterator[Run]:
 
 
 class Run:
-    """One run of a plan; made by `prepared`."""
+    """One run of a plan; made by `prepared`.
+
+    Attributes:
+        on_progress: called with what has been done so far, as often as the plan says.
+    """
+
+    on_progress: Callable[[dict[str, float]], object]
 
     def __init__(self, plan: Plan, endpoint: Endpoint) -> None:
         self._plan = plan
         self._endpoint = endpoint
         endpoint.load = self
         self._clients: list[Client] = []
-        self._is_upload = plan.mode is Mode.UP
+        self._upload_bytes = (plan.size_bytes or 0) if plan.mode is Mode.UP else 0
+        self.on_progress = lambda _: None
         self._is_alone = plan.mode is Mode.HANDSHAKES  # each on its own connection
+        self._is_resuming = plan.handshake is not Handshake.FULL
+        self._is_long = plan.mode in (Mode.DOWN, Mode.UP)
         self._request = messages.request(
-            messages.authority(plan.host, plan.port),
+            plan.authority,
             plan.path,
-            plan.size_bytes if self._is_upload else 0,
+            self._upload_bytes,
         )
-        self._body = messages.pieces(plan.size_bytes, _PIECE) if self._is_upload else ()
+        self._body = messages.pieces(self._upload_bytes, _PIECE)
         self._times_ns = array("Q")
         self._body_bytes = 0
         self._begun_cnt = 0
         self._most_cnt = 0  # so many requests in all; 0: until the time is over
-        self._is_over = False
+        self._is_over = False  # answers count no more
+        self._is_draining = False  # no further requests
+        self._is_warm = False  # connections are what is measured
+        self._resumed_cnt = 0
+        self._early_cnt = 0
+        self._starved_cnt = 0  # connections that wait for a ticket
+        self._samples: list[tuple[float, int, int]] = []
+        self._start_bytes = 0
         self._start_ns = 0
+        self._start_cpu_ns = 0
         self._waiting: deque[int] = deque()  # when requests were due, open loop
         self._free: deque[Client] = deque()  # connections with room, open loop
         loop = asyncio.get_running_loop()
@@ -77,17 +102,32 @@ class Run:
         self._done: asyncio.Future[None] = loop.create_future()
 
     async def connect(self) -> None:
-        """Make the connections, unless handshakes are the load."""
-        if not self._is_alone:
+        """Make the connections, unless handshakes are the load.
+
+        Where those resume earlier ones, these are made here.
+        """
+        if not self._is_alone or self._is_resuming:
             for _ in range(self._plan.connections):
                 self._endpoint.connect()
             await self._while_alive(self._connected)
+        if self._is_resuming and not self._endpoint.tickets:
+            raise LoadError(
+                f"{self._where()} has sent no session ticket, so there is nothing to "
+                f"resume; measure full handshakes",
+                Failure.TICKETS,
+            )
+        self._is_warm = True
+        if self._is_alone:
+            for client in self._clients:
+                client.leave()
+            self._clients.clear()
 
     async def run(self) -> dict[str, Any]:
         """Make the requests; return the report.
 
         Raises:
-            LoadError: an answer was wrong, or the server stopped answering.
+            LoadError: an answer was wrong, or the server stopped answering; `partial` is
+                the report of what was done until then.
         """
         plan = self._plan
         gc.collect()
@@ -95,9 +135,13 @@ class Run:
         self._most_cnt = plan.requests
         if plan.rate_hz and not plan.requests:
             self._most_cnt = max(round(plan.rate_hz * plan.seconds), 1)
-        cpu_ns, self._start_ns = time.process_time_ns(), time.monotonic_ns()
+        self._start_bytes = self._moved_bytes()
+        self._start_cpu_ns, self._start_ns = time.process_time_ns(), time.monotonic_ns()
+        loop = asyncio.get_running_loop()
         if not self._most_cnt:
-            asyncio.get_running_loop().call_later(plan.seconds, self._end)
+            loop.call_later(plan.seconds, self._drain if self._is_long else self._end)
+        if plan.progress_s:
+            loop.call_later(plan.progress_s, self._sample)
         if plan.rate_hz:
             self._free.extend(self._clients * plan.streams)
             self._tick()
@@ -106,12 +150,25 @@ class Run:
                 for number in range(plan.connections):
                     self._next(None if self._is_alone else self._clients[number])
             self._transmit()
-        await self._while_alive(self._done)
-        wall_ns = time.monotonic_ns() - self._start_ns
-        cpu_ns = time.process_time_ns() - cpu_ns
-        gc.unfreeze()
+        try:
+            await self._while_alive(self._done)
+        except LoadError as error:
+            self._is_over = True
+            if self._times_ns:
+                error.partial = self._report()
+            raise
+        finally:
+            gc.unfreeze()
         if not self._times_ns:
-            raise LoadError(f"no request was answered within {plan.seconds:g} s")
+            seconds = (time.monotonic_ns() - self._start_ns) / _NS_PER_S
+            text = f"no request was answered within {seconds:.3g} s"
+            raise LoadError(text, Failure.SILENT)
+        return self._report()
+
+    def _report(self) -> dict[str, Any]:
+        plan = self._plan
+        wall_ns = time.monotonic_ns() - self._start_ns
+        cpu_ns = time.process_time_ns() - self._start_cpu_ns
         return {
             "mode": plan.mode.value,
             "connections": plan.connections,
@@ -124,8 +181,20 @@ class Run:
                 body_bytes=self._body_bytes,
                 times_ns=self._times_ns,
             ),
+            "resumed": self._resumed_cnt,
+            "early_data": self._early_cnt,
+            "samples": self._samples,
+            "lanes": {
+                name: asdict(lane)
+                for name, lane in self._endpoint.lanes().items()
+                if lane.rx_packets or lane.tx_packets
+            },
             **self._packets(),
         }
+
+    def stop(self) -> None:
+        """End the run now."""
+        self._end()
 
     async def close(self) -> None:
         """Close everything."""
@@ -134,10 +203,13 @@ class Run:
 
     # What connections report
 
-    def connected(self, client: Client) -> None:
+    def connected(self, client: Client, event: HandshakeCompleted) -> None:
         """Make the one request of a connection that is a part of the load."""
-        if self._is_alone:
-            self._send(client, client.due_ns)
+        if self._is_alone and self._is_warm:
+            self._resumed_cnt += event.session_resumed
+            self._early_cnt += event.early_data_accepted
+            if not client.under_way and not client.is_spent:
+                self._send(client, client.due_ns)
         else:
             # The server answers only after the end of the handshake that precedes it:
             # what it does for that must not count as work for requests.
@@ -149,25 +221,36 @@ class Run:
         if len(self._clients) == self._plan.connections:
             self._connected.set_result(None)
 
+    def ticket_came(self, client: Client) -> None:
+        """Use it, where one was waited for."""
+        if client.is_spent:
+            client.leave()
+        if self._starved_cnt:
+            self._starved_cnt -= 1
+            self._next(None)
+
     def answered(self, client: Client, stream_id: int, body_bytes: int) -> None:
         """Count an answer, and go on."""
         now_ns = time.monotonic_ns()
         due_ns = client.under_way.pop(stream_id)
         if self._is_alone:
-            client.leave()
+            client.is_spent = True
+            if client.has_given_ticket or not self._is_resuming:
+                client.leave()
         if self._is_over:
             return
-        if self._is_upload:
-            self._body_bytes += self._plan.size_bytes
-        elif body_bytes == self._plan.size_bytes:
+        if self._upload_bytes:
+            self._body_bytes += self._upload_bytes
+        elif self._plan.size_bytes in (None, body_bytes):
             self._body_bytes += body_bytes
         else:
             wanted = self._plan.size_bytes
             text = f"a body of {body_bytes} bytes came, where {wanted} were expected"
-            self.failed(LoadError(text))
+            self.failed(LoadError(text, Failure.ANSWER))
             return
         self._times_ns.append(now_ns - due_ns)
-        if len(self._times_ns) == self._most_cnt:
+        is_last = self._is_draining and len(self._times_ns) == self._begun_cnt
+        if is_last or len(self._times_ns) == self._most_cnt:
             self._end()
         elif not self._plan.rate_hz:
             self._next(client)
@@ -187,15 +270,31 @@ class Run:
     # Requests
 
     def _next(self, client: Client | None) -> None:
-        if not self._is_over and (not self._most_cnt or self._begun_cnt < self._most_cnt):
+        if self._is_over or self._is_draining:
+            return
+        if self._most_cnt and self._begun_cnt >= self._most_cnt:
+            return
+        if self._is_resuming and not self._endpoint.tickets:
+            self._starved_cnt += 1
+        else:
             self._begin(client, time.monotonic_ns())
 
     def _begin(self, client: Client | None, due_ns: int) -> None:
         self._begun_cnt += 1
         if self._is_alone:
-            self._endpoint.connect().due_ns = due_ns
+            self._begin_connection(due_ns)
         elif client is not None:
             self._send(client, due_ns)
+
+    def _begin_connection(self, due_ns: int) -> None:
+        tickets = self._endpoint.tickets
+        # In an open loop the clock does not wait for tickets: full handshakes, counted.
+        ticket = tickets.popleft() if self._is_resuming and tickets else None
+        client = self._endpoint.connect(ticket=ticket)
+        client.due_ns = due_ns
+        if ticket is not None and self._plan.handshake is Handshake.EARLY:
+            self._send(client, due_ns)
+            client.transmit()
 
     def _send(self, client: Client, due_ns: int) -> None:
         connection = client.connection
@@ -235,6 +334,14 @@ class Run:
         for client in self._clients:
             client.transmit()
 
+    def _drain(self) -> None:
+        """Begin no more requests, and end when those under way are done."""
+        self._is_draining = True
+        if len(self._times_ns) == self._begun_cnt:
+            self._end()
+        else:
+            asyncio.get_running_loop().call_later(self._plan.seconds, self._end)
+
     def _end(self) -> None:
         self._is_over = True
         if not self._done.done():
@@ -249,13 +356,33 @@ class Run:
             await asyncio.wait([future], timeout=self._plan.timeout_s)
             heard = self._endpoint.heard_cnt()
             if not future.done() and heard == before:
-                host = messages.authority(self._plan.host, self._plan.port)
                 raise LoadError(
-                    f"{host} has sent nothing for {self._plan.timeout_s:g} s, with"
-                    f" {len(self._times_ns)} requests done; does it listen there?"
+                    f"{self._where()} has sent nothing for {self._plan.timeout_s:g} s,"
+                    f" with {len(self._times_ns)} requests done; does it listen there?",
+                    Failure.SILENT,
                 )
             before = heard
         future.result()
+
+    def _where(self) -> str:
+        return messages.authority(self._plan.host, self._plan.port)
+
+    def _moved_bytes(self) -> int:
+        """Return how much has come or gone, requests that are not complete included."""
+        if self._upload_bytes:
+            return self._endpoint.sent_bytes()
+        return self._endpoint.stream_bytes
+
+    def _sample(self) -> None:
+        """Tell how far it is, and come again."""
+        if self._is_over:
+            return
+        elapsed_s = (time.monotonic_ns() - self._start_ns) / _NS_PER_S
+        moved = self._moved_bytes() - self._start_bytes
+        sample = (round(elapsed_s, 3), len(self._times_ns), moved)
+        self._samples.append(sample)
+        self.on_progress(dict(zip(("seconds", "requests", "bytes"), sample, strict=True)))
+        asyncio.get_running_loop().call_later(self._plan.progress_s, self._sample)
 
     def _packets(self) -> dict[str, Any]:
         """Return what the connections have sent and received, handshakes aside."""
