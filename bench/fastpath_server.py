@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import gc
 import json
 import logging
@@ -28,7 +27,7 @@ from aioquic.quic.events import ProtocolNegotiated, QuicEvent
 from aioquic_server import TOTALS, BenchProtocol
 
 import quicxdp
-from quicxdp import _native_ext
+from quicxdp.bench.machine import openssl_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,15 +62,6 @@ class FastpathProtocol(BenchProtocol):
             self._quic.send_stream_data(stream_id, piece, left <= len(PIECE))
         TOTALS.requests += 1
         TOTALS.body_bytes_out += body_bytes
-
-
-def openssl_version() -> str:
-    """Return the version of the libcrypto that the extension is linked with."""
-    # Looked up through the extension's own handle: others may have loaded another one.
-    library = ctypes.CDLL(_native_ext.__file__)
-    library.OpenSSL_version.restype = ctypes.c_char_p
-    version: bytes = library.OpenSSL_version(0)
-    return version.decode("ascii")
 
 
 async def serve(options: argparse.Namespace, selector: turns.MeteredSelector) -> None:

@@ -18,22 +18,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import select
 import shlex
-import statistics
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 
-import qxnet  # noqa: E402  (tools/ is a folder of scripts, found by the line above)
+import qxnet  # noqa: E402  (found by the line above)
+
+from quicxdp.bench.child import BenchError, Program, launched  # noqa: E402
+from quicxdp.bench.machine import facts  # noqa: E402
+from quicxdp.bench.meters import Figure, busy_ns, figure  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +60,6 @@ PAYLOAD_BYTES = 1200
 SERVER_CORE = 0
 CLIENT_CORE = 1
 READY_TIMEOUT_S = 15.0
-CLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED of linux/posix-timers_types.h
 BUILD = ROOT / "build" / "bench"
 CFLAGS = (
     *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"),
@@ -71,108 +68,18 @@ CFLAGS = (
 WRAPS = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap"
 
 
-class BenchError(Exception):
-    """A measurement could not be made; the text says which part failed and how."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """The median of several runs and how far they lie apart."""
-
-    median: float
-    spread: float
-
-    def __str__(self) -> str:
-        """Give three significant digits and the spread in per cent."""
-        return f"{self.median:.4g} ±{self.spread * 50:.0f}%"
-
-
-def figure(values: Sequence[float]) -> Figure:
-    """Return the median of *values* and their spread relative to it."""
-    median = statistics.median(values)
-    return Figure(median, (max(values) - min(values)) / median if median else 0.0)
-
-
-@dataclass(slots=True)
-class Program:
-    """A process pinned to one core, whose answers are lines of JSON."""
-
-    name: str
-    process: subprocess.Popen[str]
-
-    def read_line(self, timeout_s: float) -> str:
-        """Return the next line that the program prints."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], timeout_s)[0]:
-            raise BenchError(f"{self.name}: said nothing for {timeout_s:g} s")
-        line = self.process.stdout.readline()
-        if not line:
-            raise BenchError(f"{self.name}: ended early: {self._last_words()}")
-        return line
-
-    def wait_ready(self) -> None:
-        """Return when the program has said "ready"."""
-        word = self.read_line(READY_TIMEOUT_S).strip()
-        if word != "ready":
-            raise BenchError(f"{self.name}: said {word!r} in place of ready")
-
-    def read_json(self, timeout_s: float = 30.0) -> dict[str, Any]:
-        """Return the next line as an object."""
-        answer: dict[str, Any] = json.loads(self.read_line(timeout_s))
-        return answer
-
-    def ask(self, line: str) -> dict[str, Any]:
-        """Write a line to the program and return its answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.read_json()
-
-    def cpu_ns(self) -> int:
-        """Return the user and system time of the process, all its threads."""
-        clock = (~self.process.pid << 3) | CLOCK_OF_PROCESS
-        return time.clock_gettime_ns(clock)
-
-    def end(self) -> None:
-        """Kill the process if it still runs, and collect it."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-
-    def _last_words(self) -> str:
-        assert self.process.stderr is not None
-        self.process.wait(5.0)
-        said = self.process.stderr.read().strip()[-2000:]
-        return said or f"exit status {self.process.returncode}, nothing on stderr"
-
-
 @contextlib.contextmanager
 def launch(netns: qxnet.Netns, core: int, argv: Sequence[str]) -> Iterator[Program]:
     """Run *argv* in a namespace on one core; ends it at the end of the block."""
-    pinned = ["taskset", "--cpu-list", str(core), *argv]
-    process = subprocess.Popen(
-        netns.command(pinned),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    program = Program(Path(argv[0]).name + " " + " ".join(argv[1:]), process)
-    try:
+    with launched(netns.command(argv), core=core) as program:
         yield program
-    finally:
-        program.end()
 
 
 @contextlib.contextmanager
 def start(netns: qxnet.Netns, core: int, argv: Sequence[str]) -> Iterator[Program]:
     """Do as `launch` and wait until the program says "ready"."""
     with launch(netns, core, argv) as program:
-        program.wait_ready()
+        program.wait_ready(READY_TIMEOUT_S)
         yield program
 
 
@@ -250,45 +157,9 @@ def _run(argv: Sequence[str]) -> str:
     return done.stdout
 
 
-def busy_ns() -> int:
-    """Return how long all cores together were busy, from /proc/stat (10 ms ticks)."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
-    ticks = user + nice + system + irq + softirq + steal
-    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
 def machine() -> dict[str, object]:
     """Say where and with what this was measured."""
-    cpu = "unknown"
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            cpu = line.split(":", 1)[1].strip()
-            break
-    packages = {}
-    for name in ("aioquic", "uvloop", "cryptography"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "packages": packages,
-        "git": _git_hash(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "payload_bytes": PAYLOAD_BYTES,
-    }
-
-
-def _git_hash() -> str:
-    git = ["git", "-C", str(ROOT)]
-    try:
-        found = _run([*git, "rev-parse", "--short=12", "HEAD"]).strip()
-        changed = _run([*git, "status", "--porcelain", "--untracked-files=no"]).strip()
-    except (BenchError, OSError):
-        return "no commit"
-    return found + ("+changes" if changed else "")
+    return {**facts(), "payload_bytes": PAYLOAD_BYTES}
 
 
 def headline(result: Mapping[str, object], runs: int) -> None:

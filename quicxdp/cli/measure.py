@@ -11,27 +11,20 @@ sockets come off too well here, because batches cross veth and loopback whole.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import json
-import os
-import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import quicxdp
+from quicxdp.bench import namespaces
 from quicxdp.errors import QuicxdpError
 
 from .exits import CommandError, sentence
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_CLONE_NEWNET: Final = 0x40000000
 _PAYLOAD_BYTES: Final = 1200
 _BURST_CNT: Final = 64
 # Per lane: this long each for round trips and for bursts.
@@ -39,11 +32,6 @@ _SPAN_S: Final = 0.3
 _PATIENCE_S: Final = 2.0
 _TIMEOUT_S: Final = 20.0
 _NS_PER_S: Final = 1_000_000_000
-
-_SERVER_ADDRESS: Final = "10.77.0.1"
-_CLIENT_ADDRESS: Final = "10.77.0.2"
-_SERVER_INTERFACE: Final = "qxdoctor0"
-_CLIENT_INTERFACE: Final = "qxdoctor1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +101,13 @@ def main() -> int:
         except (OSError, QuicxdpError) as error:
             left_out[f"{io} over loopback"] = sentence(error)
     try:
-        with _veth() as namespaces:
+        with namespaces.joined() as ends:
             for io in ("socket", "xdp"):
                 try:
                     lanes.append(
-                        asyncio.run(_time_lane(io, "veth", _SERVER_ADDRESS, namespaces))
+                        asyncio.run(
+                            _time_lane(io, "veth", namespaces.SERVER_ADDRESSES[0], ends)
+                        )
                     )
                 except (OSError, QuicxdpError) as error:
                     left_out[f"{io} over veth"] = sentence(error)
@@ -170,25 +160,23 @@ class _Count(asyncio.DatagramProtocol):
 
 
 async def _time_lane(
-    io: str, over: str, host: str, namespaces: tuple[int, int] | None = None
+    io: str, over: str, host: str, ends: tuple[int | None, int | None] = (None, None)
 ) -> LaneTimes:
-    on_veth = namespaces is not None
-    if namespaces is not None:
-        _enter(namespaces[0])
-    server, _ = await quicxdp.create_datagram_endpoint(
-        _Echo,
-        local_addr=(host, 0),
-        io=io,
-        interface=_SERVER_INTERFACE if on_veth else None,
-    )
-    if namespaces is not None:
-        _enter(namespaces[1])
+    on_veth = ends[0] is not None
+    with namespaces.entered(ends[0]):
+        server, _ = await quicxdp.create_datagram_endpoint(
+            _Echo,
+            local_addr=(host, 0),
+            io=io,
+            interface=namespaces.SERVER_INTERFACE if on_veth else None,
+        )
     # Over veth the client uses the socket for either lane: only the server differs.
-    client, count = await quicxdp.create_datagram_endpoint(
-        _Count,
-        remote_addr=server.get_extra_info("sockname"),
-        io="socket" if on_veth else io,
-    )
+    with namespaces.entered(ends[1]):
+        client, count = await quicxdp.create_datagram_endpoint(
+            _Count,
+            remote_addr=server.get_extra_info("sockname"),
+            io="socket" if on_veth else io,
+        )
     try:
         trips_us = await _round_trips(client, count)
         datagram_cnt, elapsed_ns, cpu_ns = await _bursts(client, count)
@@ -231,61 +219,6 @@ async def _bursts(
         time.monotonic_ns() - begin_ns,
         time.process_time_ns() - cpu_begin_ns,
     )
-
-
-@contextmanager
-def _veth() -> Iterator[tuple[int, int]]:
-    """Make two namespaces joined by a veth pair; yield descriptors of them.
-
-    Nobody else can reach them, and they end with this process.
-
-    Raises:
-        OSError: not permitted, or the tools are missing.
-    """
-    if shutil.which("ip") is None:
-        raise OSError(errno.ENOENT, "the command ip is missing (Debian: iproute2)")
-    fds = []
-    try:
-        for _ in range(2):
-            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
-                raise OSError(
-                    ctypes.get_errno(), "making network namespaces is for root only"
-                )
-            fds.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-        server, client = fds
-        _ip("link", "add", _CLIENT_INTERFACE, "type", "veth",
-            "peer", "name", _SERVER_INTERFACE,
-            "netns", f"/proc/{os.getpid()}/fd/{server}")  # fmt: skip
-        for fd, interface, address in (
-            (client, _CLIENT_INTERFACE, _CLIENT_ADDRESS),
-            (server, _SERVER_INTERFACE, _SERVER_ADDRESS),
-        ):
-            _enter(fd)
-            _ip("address", "add", f"{address}/24", "dev", interface)
-            _ip("link", "set", interface, "up")
-        yield server, client
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _enter(namespace: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "entering a network namespace failed")
-
-
-def _ip(*arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603
-        ["ip", *arguments],  # noqa: S607
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-    )
-    if done.returncode != 0:
-        raise OSError(
-            errno.EOPNOTSUPP, f"ip {' '.join(arguments)}: {done.stderr.strip()}"
-        )
 
 
 if __name__ == "__main__":
