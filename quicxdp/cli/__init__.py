@@ -8,7 +8,7 @@ import sys
 from quicxdp import __version__
 from quicxdp.errors import QuicxdpError
 
-from . import cert, doctor, fetch, serve
+from . import bench, cert, doctor, fetch, serve
 from .exits import CommandError, ExitCode, sentence
 from .help import CommandParser, Formatter
 
@@ -20,6 +20,7 @@ examples:
   quicxdp cert && quicxdp serve .
   quicxdp fetch --cacert certs/dev/ca.pem https://localhost:4433/README.md
   quicxdp doctor --interface eth0
+  quicxdp bench throughput
 
 exit status: 0 done; 1 failed; 2 wrong usage; 3 could not start.  `fetch` has more, those
 of curl: see `quicxdp fetch --help`.
@@ -38,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
     )
-    for command in (serve, fetch, cert, doctor):
+    for command in (serve, fetch, cert, doctor, bench):
         command.add_parser(commands)
     return parser
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import capture_file, logs, url
 from .help import Formatter
-from .options import LOOPS, add_engine_option, add_io_options, seconds
+from .options import LOOPS, add_engine_option, add_family_options, add_io_options, seconds
 from .private_file import new_file
 from .request_options import DataOption
 
@@ -203,17 +202,7 @@ def _add_connection_options(group: argparse._ArgumentGroup) -> None:
         metavar="HOST:PORT:ADDRESS",
         help="take ADDRESS for HOST:PORT without looking it up",
     )
-    family = group.add_mutually_exclusive_group()
-    for flag, value in (("-4", socket.AF_INET), ("-6", socket.AF_INET6)):
-        family.add_argument(
-            flag,
-            f"--ipv{flag[1]}",
-            action="store_const",
-            const=value,
-            default=socket.AF_UNSPEC,
-            dest="family",
-            help=f"use IPv{flag[1]} only",
-        )
+    add_family_options(group)
     add(
         "-m",
         "--timeout",

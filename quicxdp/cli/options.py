@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import socket
 from typing import TYPE_CHECKING
 
 from quicxdp.admission import DEFAULT, Retry
@@ -181,6 +182,21 @@ def whole_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def add_family_options(group: argparse._ArgumentGroup) -> None:
+    """Add -4 and -6."""
+    family = group.add_mutually_exclusive_group()
+    for flag, value in (("-4", socket.AF_INET), ("-6", socket.AF_INET6)):
+        family.add_argument(
+            flag,
+            f"--ipv{flag[1]}",
+            action="store_const",
+            const=value,
+            default=socket.AF_UNSPEC,
+            dest="family",
+            help=f"use IPv{flag[1]} only",
+        )
 
 
 def port_number(text: str) -> int:
