@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aioquic.quic import events
 from aioquic.quic.connection import stream_is_unidirectional
-from qxsim import Kind
+from qxsim import SERVER, Kind
 
 from quicxdp.connection import FastConnection
 
@@ -189,7 +189,7 @@ class Play:
 
     def handshake(self, *, at_most_s: float) -> bool:
         """Connect; tell whether that was possible."""
-        self.world.client.connect(self.world.now_ns)
+        self.world.client.connect(SERVER, self.world.now_ns)
         return self.world.run(
             lambda: all(side.is_complete for side in self.sides), at_most_s=at_most_s
         )

@@ -14,9 +14,10 @@ from .machine import facts
 from .meters import figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .session import Sample
+    from .simulated import SimulatedRun
     from .units import Unit
 
 SCHEMA: Final = 1
@@ -29,21 +30,18 @@ def document(
     benchmark: str,
     setup: Mapping[str, Any],
     plan: Mapping[str, Any],
-    unit: Unit,
-    samples: Sequence[Sample],
-    error: Mapping[str, str] | None,
+    rows: Sequence[Mapping[str, float]],
+    error: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the document of a benchmark.
+    """Return what the document of any benchmark has.
 
     Args:
         benchmark: its name.
         setup: what was measured where.
         plan: what was to be done.
-        unit: what costs are divided by.
-        samples: the runs; at least one.
+        rows: the figures of each run; at least one.
         error: what ended it early, by "kind" and "message".
     """
-    rows = [run_figures(sample, unit) for sample in samples]
     return {
         "schema": SCHEMA,
         "benchmark": benchmark,
@@ -53,9 +51,17 @@ def document(
         "setup": setup,
         "plan": plan,
         "figures": {
-            key: summary([row[key] for row in rows]) for key in rows[0] if key in rows[-1]
+            key: summary([row[key] for row in rows])
+            for key in rows[0]
+            if all(key in row for row in rows)
         },
-        "latency_us": latency_us(merged(sample.said["histogram"] for sample in samples)),
+    }
+
+
+def of_load(samples: Sequence[Sample], unit: Unit) -> dict[str, Any]:
+    """Return what the document of load on a server has besides."""
+    return {
+        "latency_us": _latency(sample.said["histogram"] for sample in samples),
         "totals": {
             key: sum(sample.said[key] for sample in samples)
             for key in ("requests", "body_bytes", "resumed", "early_data")
@@ -68,16 +74,43 @@ def document(
         "client_was_limit": any(sample.said["client_was_limit"] for sample in samples),
         "runs": [
             {
-                "figures": row,
+                "figures": run_figures(sample, unit),
                 "seconds": sample.said["seconds"],
                 "requests": sample.said["requests"],
                 "whole": sample.is_whole,
                 "histogram": sample.said["histogram"],
                 "samples": [list(each) for each in sample.said["samples"]],
             }
-            for row, sample in zip(rows, samples, strict=True)
+            for sample in samples
         ],
     }
+
+
+def of_simulation(runs: Sequence[SimulatedRun]) -> dict[str, Any]:
+    """Return what the document of runs over the simulated NIC has besides."""
+    return {
+        "latency_us": _latency(run.histogram for run in runs),
+        "totals": {
+            "requests": sum(run.requests for run in runs),
+            "body_bytes": sum(run.body_bytes for run in runs),
+        },
+        "runs": [
+            {
+                "figures": run.figures,
+                "seconds": run.seconds,
+                "requests": run.requests,
+                "whole": True,
+                "histogram": run.histogram,
+                "samples": [list(each) for each in run.samples],
+            }
+            for run in runs
+        ],
+    }
+
+
+def _latency(encoded: Iterable[str]) -> dict[str, float] | None:
+    times = merged(encoded)
+    return latency_us(times) if times.get_total_count() else None
 
 
 def run_figures(sample: Sample, unit: Unit) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from quicxdp.bench.netem import Shape
 from quicxdp.bench.units import GIGABYTE, HANDSHAKE, REQUEST, Unit
+from quicxdp.config import EngineKind, Io
 from quicxdp.errors import ConfigError
 
 from .help import Formatter
@@ -322,5 +323,19 @@ def check(options: argparse.Namespace) -> None:
         fail("--netem is for a server of ours; the way to --url is what it is")
     if options.netem is not None and benchmark in ("idle", "datapath"):
         fail(f"{benchmark} has no use for --netem")
+    if options.netem is not None and options.netem_by == "sim":
+        _check_simulation(options)
     if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
         fail("--plot takes a FILE.svg or FILE.png")
+
+
+def _check_simulation(options: argparse.Namespace) -> None:
+    fail = options.usage_error
+    if options.benchmark == "handshakes":
+        fail("handshakes over --netem are measured with --netem-by kernel")
+    if options.connections not in (None, 1):
+        fail("the simulated NIC has one connection; --netem-by kernel has many")
+    if options.io is not Io.AUTO or options.engine is EngineKind.AIOQUIC:
+        fail("the simulated NIC has no --io and no --engine aioquic")
+    # So its defaults are those of one connection.
+    options.connections = 1

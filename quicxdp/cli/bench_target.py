@@ -95,15 +95,12 @@ def _own(options: argparse.Namespace) -> Iterator[Target]:
                 f"{what} needs a link of its own: {error.strerror}"
             ) from None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        issued = cert.issue([x509.IPAddress(ipaddress.ip_address(place.host))], utc_now())
-        (folder / cert.CERTIFICATE_NAME).write_bytes(issued.certificate)
-        (folder / cert.KEY_NAME).write_bytes(issued.key)
+        certfile, keyfile = write_certificate(folder, place.host)
         argv = [sys.executable, "-m", "quicxdp.cli.bench_server"]
         argv += ["--host", place.host, "--io", options.io.value]
         argv += ["--engine", options.engine.value]
         argv += ["--congestion-control", options.congestion_control]
-        argv += ["--certfile", str(folder / cert.CERTIFICATE_NAME)]
-        argv += ["--keyfile", str(folder / cert.KEY_NAME)]
+        argv += ["--certfile", str(certfile), "--keyfile", str(keyfile)]
         if place.interface is not None:
             argv += ["--interface", place.interface]
         core, namespace = place.cores[0], place.namespaces[0]
@@ -116,6 +113,15 @@ def _own(options: argparse.Namespace) -> Iterator[Target]:
             raise StartError(f"the server did not start: {said['error']}")
         port = said.pop("port")
         yield Target(place, program, place.host, port, (), {"url": None, **said})
+
+
+def write_certificate(folder: Path, address: str) -> tuple[Path, Path]:
+    """Write a certificate for *address* and its key; return where they are."""
+    issued = cert.issue([x509.IPAddress(ipaddress.ip_address(address))], utc_now())
+    certfile, keyfile = folder / cert.CERTIFICATE_NAME, folder / cert.KEY_NAME
+    certfile.write_bytes(issued.certificate)
+    keyfile.write_bytes(issued.key)
+    return certfile, keyfile
 
 
 async def _look_at(options: argparse.Namespace, plan: dict[str, Any]) -> Target:

@@ -24,6 +24,10 @@ _TITLES: Final = {
     "client_cpu_share": "client: share of a core",
     "machine_busy_cores": "machine: busy cores",
     "server_pss_mib": "server: memory, MiB",
+    "lost_share": "share of packets lost",
+    "spurious_losses": "packets taken for lost",
+    "rtt_min_ms": "round trip at least, ms",
+    "rtt_smoothed_ms": "round trip smoothed, ms",
 }
 _COSTS: Final = {
     "cpu_s_per_gb": "CPU seconds per GB",
@@ -70,7 +74,7 @@ def show(document: Mapping[str, Any]) -> None:
     """Print a document as tables."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     for line in headline(document):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
     figures = Table("", "median", "spread", box=None, pad_edge=False)
     for column in figures.columns[1:]:
         column.justify = "right"
@@ -89,7 +93,7 @@ def show(document: Mapping[str, Any]) -> None:
     if document.get("lanes"):
         console.print(_lanes(document["lanes"]))
     for line in remarks(document):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def headline(document: Mapping[str, Any]) -> Iterator[str]:
@@ -119,14 +123,14 @@ def _netem(setup: Mapping[str, Any]) -> str:
 
 def remarks(document: Mapping[str, Any]) -> Iterator[str]:
     """Say what must be known to believe the figures."""
-    if document["client_was_limit"]:
+    if document.get("client_was_limit"):
         yield (
             "note: the client was the busy one: rates and latencies are what it can do; "
             "only the server's CPU time per unit says something about the server"
         )
     if (load := document["machine"]["load_before"]) > _IDLE_LOAD:
         yield f"note: others were busy on this machine before (load average {load:g})"
-    if lost := document["lost_packets"]:
+    if lost := document.get("lost_packets"):
         yield f"note: {lost} packets of the client were lost"
     yield from (f"note: {rule}" for rule in document["setup"]["broken_rules"])
     if document["partial"]:

@@ -36,9 +36,14 @@ class AnswerError(Exception):
     """A server's answer is not what was asked for; the text says in what."""
 
 
+def frame_header(frame_type: int, payload_bytes: int) -> bytes:
+    """Return what an HTTP/3 frame starts with."""
+    return encode_uint_var(frame_type) + encode_uint_var(payload_bytes)
+
+
 def frame(frame_type: int, payload: bytes) -> bytes:
     """Return an HTTP/3 frame."""
-    return encode_uint_var(frame_type) + encode_uint_var(len(payload)) + payload
+    return frame_header(frame_type, len(payload)) + payload
 
 
 def field_section(headers: Headers) -> bytes:
@@ -64,7 +69,7 @@ def request(authority: str, path: str, body_bytes: int = 0) -> bytes:
         return frame(FrameType.HEADERS, field_section(headers))
     headers.append((b"content-length", str(body_bytes).encode("ascii")))
     head = frame(FrameType.HEADERS, field_section(headers))
-    return head + encode_uint_var(FrameType.DATA) + encode_uint_var(body_bytes)
+    return head + frame_header(FrameType.DATA, body_bytes)
 
 
 def pieces(body_bytes: int, piece: bytes) -> Sequence[bytes]:

@@ -131,6 +131,18 @@ def test_what_is_no_server_is_told() -> None:
     assert "nothing speaks QUIC there" in silent.stderr
 
 
+def test_a_simulated_path_gives_what_it_can_carry() -> None:
+    """Virtual time: ten megabits are ten, on any machine; and a seed repeats a run."""
+    words = ["throughput", "--netem=delay=5ms,rate=10mbit", "--size=100k", "--json"]
+    done = bench(*words, "--runs=2", "--seconds=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = document(done.stdout)
+    assert 8 < told["figures"]["mbit_per_s"]["median"] < 10
+    assert told["figures"]["rtt_min_ms"]["median"] == pytest.approx(10, rel=0.2)
+    assert told["setup"]["netem_by"] == "the simulated NIC"
+    assert told["latency_us"]["p50"] > 100_000 * 8 / 10
+
+
 @contextmanager
 def under_way(*words: str) -> Generator[subprocess.Popen[str]]:
     """Start it at a terminal, and wait until the progress bar counts answers."""
@@ -191,6 +203,9 @@ def test_ctrl_c_prints_what_was_measured() -> None:
         (["throughput", "--insecure"], "go with --url"),
         (["throughput", "--interface=eth0"], "goes with --url"),
         (["throughput", "--url=https://a/", "--netem=loss=1%"], "is what it is"),
+        (["handshakes", "--netem=loss=1%"], "--netem-by kernel"),
+        (["requests", "--netem=loss=1%", "--connections=2"], "has one connection"),
+        (["requests", "--netem=loss=1%", "--io=socket"], "no --io"),
         (["throughput", "--netem=lose=1%"], "is not understood"),
         (["throughput", "--netem=loss=100%"], "nothing to measure"),
         (["throughput", "--size=0"], "is no size"),
