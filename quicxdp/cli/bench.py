@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from quicxdp.errors import UnavailableError
 
-from . import bench_options
+from . import bench_options, bench_values
 from .exits import CommandError, ExitCode, StartError
 
 if TYPE_CHECKING:
@@ -33,14 +33,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Measure; return the exit status."""
-    bench_options.check(options)
+    bench_values.check(options)
     _check_machine(options)
-    if options.netem is not None and options.netem_by == "sim":
-        from .bench_simulated import measured  # noqa: PLC0415  (an extra is in it)
+    return _finish(options, _measured(options))
 
-        return _finish(options, measured(options))
-    load = _Load(options, bench_options.plan(options))
-    return _finish(options, load.document())
+
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    # Not at the top: an extra is in them, and most commands are others.
+    if options.benchmark == "idle":
+        from . import bench_idle  # noqa: PLC0415
+
+        return bench_idle.measured(options)
+    if options.benchmark == "datapath":
+        from . import bench_datapath  # noqa: PLC0415
+
+        return bench_datapath.measured(options)
+    if options.netem is not None and options.netem_by == "sim":
+        from . import bench_simulated  # noqa: PLC0415
+
+        return bench_simulated.measured(options)
+    return _Load(options, bench_options.plan(options)).document()
 
 
 def _check_machine(options: argparse.Namespace) -> None:
@@ -105,7 +117,7 @@ class _Load:
         """
         from quicxdp.bench import document  # noqa: PLC0415  (an extra is in it)
 
-        from .bench_target import found  # noqa: PLC0415
+        from .bench_target import found, setup_of  # noqa: PLC0415
 
         with found(self.options, self.plan) as target:
             self._measure(target)
@@ -117,7 +129,7 @@ class _Load:
         unit = bench_options.BENCHMARKS[self.options.benchmark].unit
         told = document.document(
             benchmark=self.options.benchmark,
-            setup={**target.about, **_setup(target, self.options)},
+            setup={**target.about, **setup_of(target, self.options)},
             plan=self.plan,
             rows=[document.run_figures(sample, unit) for sample in self.samples],
             error=self.error,
@@ -177,14 +189,3 @@ class _Load:
         words += ["--congestion-control", plan["congestion_control"]]
         words += ["--timeout", str(self.options.timeout), "--progress", str(_PROGRESS_S)]
         return [*words, *target.words]
-
-
-def _setup(target: Target, options: argparse.Namespace) -> dict[str, Any]:
-    place = target.place
-    return {
-        "link": place.link,
-        "netem": None if options.netem is None else options.netem.text,
-        "netem_by": place.shaper,
-        "cores": {"server": place.cores[0], "client": place.cores[1]},
-        "broken_rules": list(place.broken_rules),
-    }

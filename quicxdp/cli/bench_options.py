@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from quicxdp.bench.netem import Shape
 from quicxdp.bench.units import GIGABYTE, HANDSHAKE, REQUEST, Unit
-from quicxdp.config import EngineKind, Io
-from quicxdp.errors import ConfigError
 
+from .bench_values import core_pair, count, positive, rate, shape, size
 from .help import Formatter
 from .options import add_engine_option, add_family_options, add_io_options, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import argparse
 
 CONGESTION_CONTROLS: Final = ("reno", "cubic")
-_SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-_SIZE_MAX: Final = 10**12
-_COUNT_MAX: Final = 100_000
-_RATE_MAX: Final = 10_000_000.0
 
 _DESCRIPTION: Final = """\
 Measure an HTTP/3 server: one of ours, started for it on a network of its own, or --url.
@@ -224,61 +216,6 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--no-progress", action="store_true", help="never show a progress bar")
 
 
-def size(text: str) -> int:
-    """Read a size for argparse: bytes, or with k, M or G."""
-    match = re.fullmatch(r"([0-9]{1,13})([kKmMgG]?)", text)
-    value = int(match[1]) * _SIZES[match[2].lower()] if match else 0
-    if not 0 < value <= _SIZE_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; give 1024, 10k, 5M or 1G")
-    return value
-
-
-def count(text: str) -> int:
-    """Read a number of things for argparse."""
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _COUNT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number up to {_COUNT_MAX}")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """Read a rate for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= _RATE_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate per second")
-    return value
-
-
-def positive(read: Callable[[str], float]) -> Callable[[str], float]:
-    """Return *read* without zero."""
-
-    def read_positive(text: str) -> float:
-        value = read(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"{text!r} is too short")
-        return value
-
-    return read_positive
-
-
-def shape(text: str) -> Shape:
-    """Read --netem for argparse."""
-    try:
-        return Shape.parse(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def core_pair(text: str) -> tuple[int, int]:
-    """Read --cores for argparse."""
-    match = re.fullmatch(r"([0-9]{1,4}),([0-9]{1,4})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two cores such as 0,1")
-    return int(match[1]), int(match[2])
-
-
 def plan(options: argparse.Namespace) -> dict[str, Any]:
     """Return what is to be done, defaults filled in, as the document tells it."""
     of = BENCHMARKS[options.benchmark]
@@ -300,42 +237,3 @@ def plan(options: argparse.Namespace) -> dict[str, Any]:
         "runs": options.runs,
         "congestion_control": options.congestion_control,
     }
-
-
-def check(options: argparse.Namespace) -> None:
-    """End with wrong usage where options contradict each other."""
-    fail = options.usage_error
-    benchmark = options.benchmark
-    if options.up and benchmark != "throughput":
-        fail("--up is for throughput")
-    if options.handshake != "full" and benchmark != "handshakes":
-        fail("--handshake is for handshakes")
-    if benchmark == "handshakes" and options.streams not in (None, 1):
-        fail("handshakes have one request on each connection")
-    if options.interface is not None and options.url is None:
-        fail(
-            "--interface goes with --url; for a server of ours --io xdp makes a link of "
-            "its own"
-        )
-    if options.url is None and (options.insecure or options.cacert):
-        fail("--insecure and --cacert go with --url")
-    if options.netem is not None and options.url is not None:
-        fail("--netem is for a server of ours; the way to --url is what it is")
-    if options.netem is not None and benchmark in ("idle", "datapath"):
-        fail(f"{benchmark} has no use for --netem")
-    if options.netem is not None and options.netem_by == "sim":
-        _check_simulation(options)
-    if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
-        fail("--plot takes a FILE.svg or FILE.png")
-
-
-def _check_simulation(options: argparse.Namespace) -> None:
-    fail = options.usage_error
-    if options.benchmark == "handshakes":
-        fail("handshakes over --netem are measured with --netem-by kernel")
-    if options.connections not in (None, 1):
-        fail("the simulated NIC has one connection; --netem-by kernel has many")
-    if options.io is not Io.AUTO or options.engine is EngineKind.AIOQUIC:
-        fail("the simulated NIC has no --io and no --engine aioquic")
-    # So its defaults are those of one connection.
-    options.connections = 1

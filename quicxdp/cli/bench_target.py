@@ -198,3 +198,15 @@ async def _body_bytes(protocol: H3ClientProtocol, parsed: url.Url) -> int | None
         )
     length = fields.get(b"content-length", b"")
     return int(length) if length.isdigit() else None
+
+
+def setup_of(target: Target, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the document tells of where a target is."""
+    place = target.place
+    return {
+        "link": place.link,
+        "netem": None if options.netem is None else options.netem.text,
+        "netem_by": place.shaper,
+        "cores": {"server": place.cores[0], "client": place.cores[1]},
+        "broken_rules": list(place.broken_rules),
+    }

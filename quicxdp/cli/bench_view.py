@@ -24,6 +24,9 @@ _TITLES: Final = {
     "client_cpu_share": "client: share of a core",
     "machine_busy_cores": "machine: busy cores",
     "server_pss_mib": "server: memory, MiB",
+    "server_pss_mib_before": "server: memory without connections, MiB",
+    "server_kib_per_connection": "server: KiB per connection",
+    "server_idle_cpu_ms_per_s": "server: CPU ms per second, idle",
     "lost_share": "share of packets lost",
     "spurious_losses": "packets taken for lost",
     "rtt_min_ms": "round trip at least, ms",
@@ -35,6 +38,11 @@ _COSTS: Final = {
     "cpu_us_per_handshake": "CPU µs per handshake",
 }
 
+_LANE_COSTS: Final = {
+    "cpu_ns_per_datagram": "CPU ns per datagram",
+    "datagrams_per_s": "datagrams per second",
+    "round_trip_us": "round trip, µs",
+}
 # A load average beyond this is somebody else.
 _IDLE_LOAD: Final = 1.0
 
@@ -104,11 +112,16 @@ def headline(document: Mapping[str, Any]) -> Iterator[str]:
         f"{document['benchmark']}: {machine['cpu']}, {machine['cores']} cores, kernel "
         f"{machine['kernel']}, Python {machine['python']}{git}"
     )
+    if plan["mode"] == "datapath":
+        yield f"datagrams of {plan['size_bytes']} bytes; {plan['runs']} runs"
+        return
     if setup["url"] is None:
         server = f"our server, io={setup['io']}, engine={setup['engine']}"
     else:
         server = f"{setup['url']} at {setup['address']} port {setup['port']}"
     yield f"{server}, over {setup['link']}{_netem(setup)}"
+    if plan["mode"] in ("idle", "datapath"):
+        return
     rate = f", {plan['rate_hz']:g} requests per second" if plan["rate_hz"] else ""
     size = "" if plan["size_bytes"] is None else f" of {plan['size_bytes']:,} bytes"
     yield (
@@ -138,8 +151,13 @@ def remarks(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _title(key: str) -> str:
+    if key in _TITLES:
+        return _TITLES[key]
     who, _, cost = key.partition("_")
-    return _TITLES.get(key) or f"{who}: {_COSTS.get(cost, cost)}"
+    over, _, of = cost.partition("_")
+    if of in _LANE_COSTS:
+        return f"{who} over {over}: {_LANE_COSTS[of]}"
+    return f"{who}: {_COSTS.get(cost, cost)}"
 
 
 def _lanes(lanes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _NS_PER_S: Final = 1_000_000_000
 _PIECE: Final = bytes(1 << 20)
+# A server's socket buffer does not hold the first packets of hundreds of connections.
+_HANDSHAKES_AT_A_TIME: Final = 16
 
 
 @contextlib.asynccontextmanager
@@ -75,6 +77,7 @@ class Run:
         self._is_alone = plan.mode is Mode.HANDSHAKES  # each on its own connection
         self._is_resuming = plan.handshake is not Handshake.FULL
         self._is_long = plan.mode in (Mode.DOWN, Mode.UP)
+        self._is_idle = plan.mode is Mode.IDLE
         self._request = messages.request(
             plan.authority,
             plan.path,
@@ -88,6 +91,7 @@ class Run:
         self._is_over = False  # answers count no more
         self._is_draining = False  # no further requests
         self._is_warm = False  # connections are what is measured
+        self._connected_cnt = 0  # connections begun before the run
         self._resumed_cnt = 0
         self._early_cnt = 0
         self._starved_cnt = 0  # connections that wait for a ticket
@@ -107,8 +111,8 @@ class Run:
         Where those resume earlier ones, these are made here.
         """
         if not self._is_alone or self._is_resuming:
-            for _ in range(self._plan.connections):
-                self._endpoint.connect()
+            for _ in range(min(self._plan.connections, _HANDSHAKES_AT_A_TIME)):
+                self._connect_next()
             await self._while_alive(self._connected)
         if self._is_resuming and not self._endpoint.tickets:
             raise LoadError(
@@ -121,6 +125,11 @@ class Run:
             for client in self._clients:
                 client.leave()
             self._clients.clear()
+
+    def _connect_next(self) -> None:
+        if self._connected_cnt < self._plan.connections:
+            self._connected_cnt += 1
+            self._endpoint.connect()
 
     async def run(self) -> dict[str, Any]:
         """Make the requests; return the report.
@@ -218,6 +227,7 @@ class Run:
     def settled(self, client: Client) -> None:
         """Begin once the last connection is no work any more."""
         self._clients.append(client)
+        self._connect_next()
         if len(self._clients) == self._plan.connections:
             self._connected.set_result(None)
 
@@ -272,7 +282,8 @@ class Run:
     def _next(self, client: Client | None) -> None:
         if self._is_over or self._is_draining:
             return
-        if self._most_cnt and self._begun_cnt >= self._most_cnt:
+        most = self._plan.connections if self._is_idle else self._most_cnt
+        if most and self._begun_cnt >= most:
             return
         if self._is_resuming and not self._endpoint.tickets:
             self._starved_cnt += 1
@@ -355,7 +366,8 @@ class Run:
         while not future.done():
             await asyncio.wait([future], timeout=self._plan.timeout_s)
             heard = self._endpoint.heard_cnt()
-            if not future.done() and heard == before:
+            is_quiet = self._is_idle and len(self._times_ns) == self._plan.connections
+            if not future.done() and heard == before and not is_quiet:
                 raise LoadError(
                     f"{self._where()} has sent nothing for {self._plan.timeout_s:g} s,"
                     f" with {len(self._times_ns)} requests done; does it listen there?",

@@ -28,6 +28,7 @@ class Mode(Enum):
     UP = "up"  # POST of `size` bytes
     REQUESTS = "requests"  # as down, small
     HANDSHAKES = "handshakes"  # as requests, each on a connection of its own
+    IDLE = "idle"  # as requests, but one on each connection, and then nothing
 
 
 # What the size of a body is unless it is said.
@@ -36,6 +37,7 @@ _SIZE_BYTES: Final = {
     Mode.UP: 50_000_000,
     Mode.REQUESTS: 100,
     Mode.HANDSHAKES: 100,
+    Mode.IDLE: 100,
 }
 
 

@@ -131,6 +131,24 @@ def test_what_is_no_server_is_told() -> None:
     assert "nothing speaks QUIC there" in silent.stderr
 
 
+def test_idle_connections_are_held_and_weighed() -> None:
+    """Memory per connection decides how many a server can have."""
+    done = bench("idle", "--connections=20", "--seconds=1", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = document(done.stdout)["figures"]
+    assert figures["server_pss_mib"]["median"] > 1
+    assert figures["server_idle_cpu_ms_per_s"]["median"] >= 0
+
+
+def test_a_datagram_is_weighed_on_each_lane() -> None:
+    """Sockets and asyncio on loopback, wherever this runs."""
+    done = bench("datapath", "--runs=1", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = document(done.stdout)["figures"]
+    for lane in ("asyncio", "socket"):
+        assert figures[f"{lane}_loopback_cpu_ns_per_datagram"]["median"] > 0
+
+
 def test_a_simulated_path_gives_what_it_can_carry() -> None:
     """Virtual time: ten megabits are ten, on any machine; and a seed repeats a run."""
     words = ["throughput", "--netem=delay=5ms,rate=10mbit", "--size=100k", "--json"]
@@ -203,6 +221,8 @@ def test_ctrl_c_prints_what_was_measured() -> None:
         (["throughput", "--insecure"], "go with --url"),
         (["throughput", "--interface=eth0"], "goes with --url"),
         (["throughput", "--url=https://a/", "--netem=loss=1%"], "is what it is"),
+        (["idle", "--url=https://a/"], "not by --url"),
+        (["datapath", "--netem=loss=1%"], "no use for"),
         (["handshakes", "--netem=loss=1%"], "--netem-by kernel"),
         (["requests", "--netem=loss=1%", "--connections=2"], "has one connection"),
         (["requests", "--netem=loss=1%", "--io=socket"], "no --io"),

@@ -130,6 +130,7 @@ async def load(
         (["requests", "--rate=2000", "--seconds=0.02", "--streams=50"], 40, 0, 1),
         (["handshakes", "--requests=5", "--connections=2"], 5, 0, 5),
         (["handshakes", "--requests=3", "--rate=1000"], 3, 0, 3),
+        (["idle", "--connections=20", "--seconds=0.3"], 20, 0, 20),
     ],
 )
 def test_client_and_server_count_the_same(  # noqa: PLR0917
