@@ -12,6 +12,7 @@ IO          ?= xdp
 PORT        ?= 4433
 SECONDS     ?= 20
 LAB         ?=
+PEERS       ?= pypi
 JOBS        := $(shell nproc 2>/dev/null || echo 2)
 C_FILES      = $(shell find native bench lab -name '*.[ch]' -not -path '*/build*')
 
@@ -117,6 +118,10 @@ bench-h3: ## microseconds of Python per HTTP/3 request, against aioquic's
 bench-requests: ## a request of an ASGI server over HTTP/3, ours and Hypercorn
 	@$(SETUP)
 	@$(PY) bench/bench_requests.py
+
+compare: ## our server and others side by side, into docs/performance (root; PEERS=sid for more)
+	@$(SETUP) net clients compare $(if $(filter sid,$(PEERS)),debootstrap)
+	@$(PY) bench/compare.py --peers "$(PEERS)" --readme README.md
 
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang

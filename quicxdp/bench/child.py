@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -117,9 +118,10 @@ class Program:
             raise BenchError(f"{self.name}: ended early: {self._last_words()}") from None
 
     def end(self) -> None:
-        """Kill the process if it still runs, and collect it."""
-        if self.process.poll() is None:
-            self.process.kill()
+        """Kill the process and what it has started, and collect it."""
+        # Before the wait: until then its number cannot be another's group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.errors):
             if stream is not None:

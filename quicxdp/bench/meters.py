@@ -11,6 +11,7 @@ import contextlib
 import os
 import statistics
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -51,11 +52,15 @@ def cpu_ns(pid: int) -> int:
 
 def tree_of(pid: int) -> list[int]:
     """Return a process and all that descend from it and still run."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name stands in parentheses, and may hold anything.
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            children[int(fields.split()[1])].append(int(path.parent.name))
     out = [pid]
     for each in out:
-        for path in Path(f"/proc/{each}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                out += map(int, path.read_text(encoding="ascii").split())
+        out += children[each]
     return out
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from . import meters
 from .child import BenchError, Program, launched
@@ -42,17 +42,69 @@ class RunFailedError(BenchError):
         self.sample = sample
 
 
+class Server(Protocol):
+    """A server on this machine, whoever made it."""
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time that it has taken so far."""
+
+    def lanes(self) -> Mapping[str, Mapping[str, int]] | None:
+        """Return what each of its lanes has carried so far; None: it does not say."""
+
+    def pss_kib(self) -> int | None:
+        """Return its memory; None: not to be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """A server of ours, which answers "totals" with its counters."""
+
+    program: Program
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time that it has taken so far."""
+        return self.program.cpu_ns()
+
+    def lanes(self) -> Mapping[str, Mapping[str, int]] | None:
+        """Return what each of its lanes has carried so far."""
+        lanes: Mapping[str, Mapping[str, int]] = self.program.ask("totals")["lanes"]
+        return lanes
+
+    def pss_kib(self) -> int | None:
+        """Return its memory."""
+        return meters.pss_kib(self.program.pid)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherServer:
+    """A server of others, with all processes that it has started."""
+
+    pid: int
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time that it has taken so far."""
+        return meters.tree_cpu_ns(self.pid)
+
+    def lanes(self) -> None:
+        """Return nothing: it has no lanes."""
+        return
+
+    def pss_kib(self) -> int | None:
+        """Return its memory."""
+        return meters.tree_pss_kib(self.pid)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One run.
 
     Attributes:
         said: the load generator's report.
-        server_cpu_ns: of our server meanwhile; None without one.
+        server_cpu_ns: of the server meanwhile; None if it is elsewhere.
         machine_busy_ns: of all cores.
         wall_ns: between the readings of the clocks.
-        server_lanes: what each lane of our server has carried; None without one.
-        server_pss_kib: memory of our server at the end.
+        server_lanes: what each lane of the server has carried, if it is ours.
+        server_pss_kib: memory of the server at the end.
         is_whole: it was not ended early.
     """
 
@@ -79,12 +131,12 @@ class Session:
 
     Attributes:
         client: the load generator.
-        server: ours, which answers "totals" with its counters; None if it is not ours.
+        server: on this machine; None if it is elsewhere.
         patience_s: of a run, beyond the seconds that it is to take.
     """
 
     client: Program
-    server: Program | None
+    server: Server | None
     patience_s: float = 60.0
 
     def run(
@@ -108,7 +160,7 @@ class Session:
         return self._measure(on_progress)
 
     def _measure(self, on_progress: Callable[[Mapping[str, float]], object]) -> Sample:
-        lanes = self._lanes()
+        lanes = self.server.lanes() if self.server else None
         wall_ns, busy_ns = time.monotonic_ns(), meters.busy_ns()
         server_ns = self.server.cpu_ns() if self.server else 0
         self.client.tell("go")
@@ -130,7 +182,7 @@ class Session:
         report = said.get("partial") if "error" in said else said
         try:
             cpu_ns = self.server.cpu_ns() - server_ns if self.server else None
-            after = self._lanes()
+            after = self.server.lanes() if self.server else None
         except BenchError as error:
             raise RunFailedError(str(error), "server", None) from None
         sample = None
@@ -141,7 +193,7 @@ class Session:
                 busy_ns,
                 wall_ns,
                 _grown(lanes, after),
-                meters.pss_kib(self.server.pid) if self.server else None,
+                self.server.pss_kib() if self.server else None,
                 is_whole and "error" not in said,
             )
         if "error" in said:
@@ -152,12 +204,6 @@ class Session:
     def _answer(self, line: str, timeout_s: float) -> dict[str, Any]:
         self.client.tell(line)
         return self.client.read_json(timeout_s)
-
-    def _lanes(self) -> Mapping[str, Mapping[str, int]] | None:
-        if self.server is None:
-            return None
-        lanes: Mapping[str, Mapping[str, int]] = self.server.ask("totals")["lanes"]
-        return lanes
 
 
 def _grown(

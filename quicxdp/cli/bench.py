@@ -145,7 +145,8 @@ class _Load:
         try:
             with session.load_generator(target.place) as client:
                 patience_s = 2 * self.options.timeout + 2 * self.plan["seconds"]
-                to = session.Session(client, target.program, patience_s)
+                server = session.OwnServer(target.program) if target.program else None
+                to = session.Session(client, server, patience_s)
                 with progress(wanted=not self.options.no_progress) as begin:
                     self._runs(to, target, begin)
         except session.RunFailedError as error:

@@ -114,7 +114,7 @@ def _measure(
         progress(wanted=not options.no_progress) as begin,
     ):
         # A connection makes the server load what all need.
-        to = session.Session(client, server)
+        to = session.Session(client, session.OwnServer(server))
         to.run([*words, "--connections=1", "--seconds=0.1"])
         before_kib = meters.pss_kib(server.pid) or 0
         watch = _Watch(server, connection_cnt)

@@ -4,8 +4,8 @@ In the open loop a request's time counts from when it was due, so that a server 
 stalls answers for all that waited meanwhile.
 
 By the clock, a run of small requests ends when its time is over, whatever is under way.
-Large bodies under way are waited for, as long again at most: cut off, they would be
-missing from the sum.
+Large bodies under way are waited for, within reason: cut off, they would be missing from
+the sum.
 """
 
 from __future__ import annotations
@@ -351,7 +351,8 @@ class Run:
         if len(self._times_ns) == self._begun_cnt:
             self._end()
         else:
-            asyncio.get_running_loop().call_later(self._plan.seconds, self._end)
+            patience_s = max(self._plan.seconds, self._plan.timeout_s)
+            asyncio.get_running_loop().call_later(patience_s, self._end)
 
     def _end(self) -> None:
         self._is_over = True

@@ -23,6 +23,7 @@ from quicxdp.loadgen.plan import PlanError, parse
 from quicxdp.loadgen.report import histogram, latency_us, report
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aioquic.tls import SessionTicket
@@ -189,7 +190,12 @@ def test_a_stopped_run_reports_what_was_done(
         words = ["requests", "127.0.0.1", str(port), "--seconds=60", "--progress=0.01"]
         try:
             async with prepared(parse(words)) as run:
-                run.on_progress = lambda told: told["requests"] and run.stop()
+
+                def stop(told: Mapping[str, float]) -> None:
+                    if told["requests"]:
+                        run.stop()
+
+                run.on_progress = stop
                 return await run.run()
         finally:
             server.close()

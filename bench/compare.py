@@ -1,0 +1,375 @@
+"""Side by side: our server and those of others, under the same load in the same run.
+
+`make compare` installs what is missing (peers.py), measures, and writes compare.json,
+compare.md and compare.svg into docs/performance, and the figures of README.md; README.md
+here says what they mean.  Servers run in turn, and that several times.
+
+    compare.py --peers sid             with servers from a root of Debian sid, too
+    compare.py --only quicxdp,caddy    only those whose names begin so
+    compare.py --render                write tables and pictures of the last results anew
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import breakdown
+import compare_render
+import harness
+import peers
+from certificate import make_certificate
+from harness import CLIENT_CORE, ROOT, SERVER_CORE, BenchError
+from peers import Link, Missing, Peer, Start
+
+from quicxdp.bench import document, place, session
+from quicxdp.bench.child import launched
+from quicxdp.bench.namespaces import entered
+from quicxdp.bench.units import GIGABYTE, HANDSHAKE, REQUEST, Unit
+from quicxdp.config import Io
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from quicxdp.bench.child import Program
+    from quicxdp.bench.place import Place
+
+OUTPUT = ROOT / "docs" / "performance"
+PORT = 4433
+READY_S = 20.0
+LARGE_BYTES = 10_000_000
+SIZES = (LARGE_BYTES, 1024, 100)
+GTLS_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What a server is given to do."""
+
+    words: tuple[str, ...]
+    unit: Unit
+    warm_up_cnt: int  # of requests before
+    is_upload: bool = False
+
+
+TESTS = {
+    "down": Test(("down", f"--size={LARGE_BYTES}"), GIGABYTE, 1),
+    "up": Test(("up", f"--size={LARGE_BYTES}"), GIGABYTE, 1, is_upload=True),
+    "requests": Test(
+        ("requests", "--size=1024", "--connections=8", "--streams=32"), REQUEST, 512
+    ),
+    "handshakes": Test(("handshakes", "--size=100", "--connections=8"), HANDSHAKE, 8),
+}
+GTLS = "gtlsclient"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where servers are measured; a load generator for each link."""
+
+    places: Mapping[Link, Place]
+    clients: Mapping[Link, Program]
+    seconds: float
+
+
+@contextlib.contextmanager
+def open_bench(seconds: float) -> Iterator[Bench]:
+    """Make the links and the load generators.
+
+    Raises:
+        OSError: not permitted.
+    """
+    with contextlib.ExitStack() as stack:
+        cores = (SERVER_CORE, CLIENT_CORE)
+        places = {
+            link: stack.enter_context(place.own(io=io, is_ipv6=False, cores=cores))
+            for link, io in ((Link.LOOPBACK, Io.SOCKET), (Link.VETH, Io.XDP))
+        }
+        clients = {
+            link: stack.enter_context(session.load_generator(of))
+            for link, of in places.items()
+        }
+        yield Bench(places, clients, seconds)
+
+
+@contextlib.contextmanager
+def started(bench: Bench, peer: Peer) -> Iterator[tuple[session.Session, Start, Program]]:
+    """Run a server until the end of the block, once it answers.
+
+    Raises:
+        BenchError: it does not.
+    """
+    of = bench.places[peer.link]
+    inside = None if peer.root is None else peer.root / "tmp"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=inside)))
+        folder.chmod(0o755)  # nginx gives up root
+        make_certificate(folder, of.host)
+        for size in SIZES:
+            (folder / str(size)).write_bytes(bytes(size))
+        start = Start(
+            of.host,
+            PORT,
+            folder / "certificate.pem",
+            folder / "key.pem",
+            folder,
+            of.interface,
+        )
+        program = stack.enter_context(
+            launched(peer.argv(start), core=SERVER_CORE, namespace=of.namespaces[0])
+        )
+        is_ours = peer in peers.OURS
+        server = (
+            session.OwnServer(program) if is_ours else session.OtherServer(program.pid)
+        )
+        if is_ours and "error" in (said := program.read_json()):
+            raise BenchError(said["error"])
+        to = session.Session(bench.clients[peer.link], server)
+        wait_ready(to, start, program)
+        yield to, start, program
+
+
+def wait_ready(to: session.Session, start: Start, program: Program) -> None:
+    """Return when the server answers.
+
+    Raises:
+        BenchError: it does not.
+    """
+    words = [
+        *("handshakes", start.host, str(start.port), "--size=100"),
+        *("--requests=1", "--timeout=0.5"),
+    ]
+    give_up_s = time.monotonic() + READY_S
+    while True:
+        if program.process.poll() is not None:
+            program.read_line(READY_S)  # which tells its last words
+        try:
+            to.run(words)
+        except session.RunFailedError as error:
+            if time.monotonic() > give_up_s:
+                raise BenchError(f"does not answer: {error}") from None
+        else:
+            if program.process.poll() is None:
+                return
+            raise BenchError("another server answers on its port")
+
+
+Row = dict[str, Any]
+
+
+def run_peer(bench: Bench, peer: Peer, *, with_breakdown: bool) -> dict[str, Row]:
+    """Run every test against one server; a row has "error" or a sample."""
+    rows: dict[str, Row] = {}
+    try:
+        with started(bench, peer) as (to, start, program):
+            where = [start.host, str(start.port)]
+            for name, test in TESTS.items():
+                if test.is_upload and not peer.can_receive:
+                    rows[name] = {"error": "needs a back end that reads bodies"}
+                    continue
+                mode, *options = test.words
+                words = [mode, *where, *options, "--timeout=5"]
+                try:
+                    to.run([*words, f"--requests={test.warm_up_cnt}"])
+                    sample = to.run([*words, f"--seconds={bench.seconds}"])
+                    rows[name] = {"sample": sample}
+                    if with_breakdown:
+                        with breakdown.sampled(program.pid, start.folder) as shares:
+                            to.run([*words, f"--seconds={bench.seconds}"])
+                        rows[name]["breakdown"] = shares.shares
+                except session.RunFailedError as error:
+                    rows[name] = {"error": last_line(error)}
+            rows[GTLS] = gtlsclient(bench.places[peer.link], start, to)
+    except BenchError as error:
+        for name in (*TESTS, GTLS):
+            rows.setdefault(name, {"error": last_line(error)})
+    return rows
+
+
+def last_line(error: BenchError) -> str:
+    """Return what of an error says why."""
+    return str(error).strip().splitlines()[-1][-300:]
+
+
+def gtlsclient(of: Place, start: Start, to: session.Session) -> Row:
+    """Download once with a client that nobody here wrote."""
+    command = [
+        *("taskset", "--cpu-list", str(CLIENT_CORE), "gtlsclient", "-q"),
+        *("--exit-on-all-streams-close", "--no-pmtud", "--max-udp-payload-size=1200"),
+        *(start.host, str(start.port)),
+        f"https://{start.host}:{start.port}/{LARGE_BYTES}",
+    ]
+    assert to.server is not None
+    cpu_ns, begin_ns = to.server.cpu_ns(), time.monotonic_ns()
+    try:
+        with entered(of.namespaces[1]):
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=GTLS_TIMEOUT_S,
+                check=False,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"error": str(error)}
+    wall_ns, cpu_ns = time.monotonic_ns() - begin_ns, to.server.cpu_ns() - cpu_ns
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-200:]
+        return {"error": f"gtlsclient: exit status {done.returncode} {said}"}
+    return {
+        "figures": {
+            "mbit_per_s": LARGE_BYTES * 8e3 / wall_ns,
+            "server_cpu_s_per_gb": cpu_ns / LARGE_BYTES,
+        }
+    }
+
+
+def run_all(
+    bench: Bench, chosen: Sequence[Peer], runs: int
+) -> dict[str, dict[str, list[Row]]]:
+    """Run all servers in turn, several times."""
+    rows: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    has_perf = breakdown.why_not() is None
+    for number in range(runs):
+        # Who goes first changes from turn to turn.
+        first = number * len(chosen) // runs
+        for peer in [*chosen[first:], *chosen[:first]]:
+            began_s = time.monotonic()
+            with_breakdown = has_perf and number == runs - 1
+            for name, row in run_peer(bench, peer, with_breakdown=with_breakdown).items():
+                rows[peer.name][name].append(row)
+            took_s = time.monotonic() - began_s
+            print(f"run {number + 1}: {peer.name}, {took_s:.0f} s", flush=True)
+    return rows
+
+
+def summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what all runs of one test of one server came to."""
+    errors = [row["error"] for row in rows if "error" in row]
+    if errors:
+        return {"error": errors[0], "failed": len(errors), "runs": len(rows)}
+    if name == GTLS:
+        figures = [row["figures"] for row in rows]
+        return {"figures": _figures(figures)}
+    samples = [row["sample"] for row in rows]
+    of_load = document.of_load(samples, TESTS[name].unit)
+    keys = ("latency_us", "client_was_limit", "lanes", "lost_packets")
+    return {
+        "figures": _figures([run["figures"] for run in of_load["runs"]]),
+        **{key: of_load[key] for key in keys},
+        "breakdown": next((row["breakdown"] for row in rows if "breakdown" in row), None),
+    }
+
+
+def _figures(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {key: document.summary([row[key] for row in rows]) for key in rows[0]}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--peers", choices=["pypi", "sid", ""], default="pypi")
+    parser.add_argument("--only", default="", help="beginnings of names, with commas")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one run")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--readme", type=Path, help="whose figures are to be replaced")
+    parser.add_argument("--render", action="store_true", help="of the last results")
+    return parser.parse_args()
+
+
+def chosen_peers(options: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
+    """Return the servers that can be measured, and why others cannot."""
+    all_peers = [*peers.OURS, *peers.PYPI]
+    all_peers += peers.SID_PEERS if options.peers == "sid" else ()
+    starts = tuple(filter(None, options.only.split(",")))
+    missing: dict[str, str] = {}
+    found = []
+    for peer in all_peers:
+        if starts and not peer.name.startswith(starts):
+            continue
+        try:
+            version = peer.install()
+        except Missing as error:
+            missing[peer.name] = str(error)
+            print(f"left out: {peer.name}: {error}", flush=True)
+        else:
+            print(f"{peer.name}: {version}", flush=True)
+            found.append((peer, version))
+    VERSIONS.update({peer.name: version for peer, version in found})
+    return [peer for peer, _ in found], missing
+
+
+VERSIONS: dict[str, str] = {}
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure; return what compare.json holds.
+
+    Raises:
+        BenchError: nothing can be measured here.
+    """
+    machine = harness.machine()
+    chosen, missing = chosen_peers(options)
+    if not chosen:
+        raise BenchError("no server is left to measure")
+    try:
+        with open_bench(options.seconds) as bench:
+            rows = run_all(bench, chosen, options.runs)
+            broken_rules = bench.places[Link.LOOPBACK].broken_rules
+    except OSError as error:
+        raise BenchError(f"cannot measure here: {error}") from None
+    return {
+        "schema": 1,
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
+        "command": shlex.join(["bench/compare.py", *sys.argv[1:]]),
+        "machine": machine,
+        "runs": options.runs,
+        "seconds": options.seconds,
+        "broken_rules": list(broken_rules),
+        "no_breakdown": breakdown.why_not(),
+        "missing": missing,
+        "peers": {
+            peer.name: {
+                "stack": peer.stack,
+                "version": VERSIONS[peer.name],
+                "link": peer.link.value,
+                "tests": {
+                    name: summary(name, of) for name, of in rows[peer.name].items()
+                },
+            }
+            for peer in chosen
+        },
+    }
+
+
+def main() -> int:
+    """Measure and write."""
+    options = parse_arguments()
+    results = options.output / "compare.json"
+    try:
+        if not options.render:
+            options.output.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(measured(options), indent=1) + "\n"
+            results.write_text(text, encoding="utf-8")
+        compare_render.render(results, options.output, options.readme)
+    except (BenchError, OSError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""What benchmarks share: clocks, children, namespaces, paths, documents."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import compare_render
+import pytest
+
+from quicxdp.bench import meters, namespaces, place
+from quicxdp.bench.child import BenchError, launched
+from quicxdp.bench.netem import Shape
+from quicxdp.config import Io
+from quicxdp.errors import ConfigError
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+input()
+"""
+
+
+def test_a_median_has_the_spread_of_its_runs() -> None:
+    """One run alone looks more certain than it is."""
+    assert meters.figure([2.0, 1.0, 4.0]) == meters.Figure(2.0, 1.5)
+    assert str(meters.figure([100.0, 110.0])) == "105 ±5%"
+
+
+def test_cpu_time_is_that_of_a_process_and_of_all_that_it_started() -> None:
+    """Servers with workers must not look cheaper than those without."""
+    assert meters.cpu_ns(os.getpid()) <= meters.tree_cpu_ns(os.getpid())
+    with launched([sys.executable, "-c", PARENT]) as program:
+        child = int(program.read_line(10.0))
+        assert set(meters.tree_of(program.pid)) == {program.pid, child}
+        assert meters.tree_pss_kib(program.pid) > (meters.pss_kib(child) or 0) > 0
+
+
+def test_the_end_of_a_program_is_the_end_of_what_it_started() -> None:
+    """A worker that outlives its server would answer in the next one's place."""
+    with launched([sys.executable, "-c", PARENT]) as program:
+        child = int(program.read_line(10.0))
+    # Somebody else has to collect it; until then it is a zombie.
+    stat = Path(f"/proc/{child}/stat")
+    if stat.exists():
+        assert stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_program_that_ends_early_is_told_with_its_last_words() -> None:
+    """The reason is on its stderr, and nowhere else."""
+    words = "import sys; sys.exit('no such thing')"
+    with launched([sys.executable, "-c", words]) as program:
+        with pytest.raises(BenchError, match="no such thing"):
+            program.read_line(10.0)
+        program.process.wait()
+        with pytest.raises(BenchError, match="ended early"):
+            program.cpu_ns()
+
+
+def test_lines_that_come_together_are_read_one_by_one() -> None:
+    """Progress comes faster than it is read, and silence has a limit."""
+    words = "print('one'); print('two', flush=True); input()"
+    with launched([sys.executable, "-c", words]) as program:
+        assert [program.read_line(10.0), program.read_line(10.0)] == ["one", "two"]
+        with pytest.raises(BenchError, match="said nothing"):
+            program.read_line(0.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+def test_a_place_of_its_own_has_the_mtu_of_a_network() -> None:
+    """On the usual loopback a datagram is as long as 45 of a real one."""
+    with place.own(io=Io.SOCKET, is_ipv6=True, cores=None) as found:
+        assert (found.link, found.host, found.interface) == ("loopback", "::1", None)
+        with namespaces.entered(found.namespaces[0]):
+            mtu = Path("/sys/class/net/lo/mtu")
+            told = subprocess.run(
+                ["ip", "-oneline", "link", "show", "lo"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        assert " mtu 1500 " in told
+        assert mtu.read_text(encoding="ascii").strip() != "1500"
+
+
+def test_what_happens_to_packets_is_read_with_its_units() -> None:
+    """Loss in per cent, delay in time, rate in bits."""
+    shape = Shape.parse("loss=0.5%, delay=25ms,rate=1.5mbit")
+    assert (shape.loss_ppm, shape.delay_ms, shape.rate_bits) == (5000, 25.0, 1_500_000)
+    assert Shape.parse("delay=500us").delay_ms == 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "loss", "loss=1", "loss=-1%", "delay=1", "rate=5", "speed=1ms", "rate=1bit"],
+)
+def test_what_cannot_happen_to_packets_is_refused(text: str) -> None:
+    """With the form that is understood."""
+    with pytest.raises(ConfigError, match="netem"):
+        Shape.parse(text)
+
+
+def comparison() -> dict[str, Any]:
+    """Return what compare.json may hold."""
+
+    def tests(cost: float, **more: object) -> dict[str, Any]:
+        figures = {
+            key: {"median": cost, "spread": 0.1, "values": [cost]}
+            for _, key, _ in compare_render.COLUMNS
+        }
+        figures["server_cpu_share"] = {"median": 1.0, "spread": 0.0, "values": [1.0]}
+        return {"figures": figures, "client_was_limit": False, "breakdown": None, **more}
+
+    shares = {"kernel": 0.7, "Python": 0.3}
+    return {
+        "date": "2026-11-24",
+        "command": "bench/compare.py",
+        "machine": {
+            "cpu": "a processor",
+            "cores": 2,
+            "kernel": "6",
+            "python": "3",
+            "openssl": "OpenSSL",
+            "git": "123",
+            "load_before": 0.0,
+        },
+        "runs": 3,
+        "seconds": 2.0,
+        "broken_rules": [],
+        "no_breakdown": None,
+        "missing": {"nginx": "is too old"},
+        "peers": {
+            "quicxdp socket": {
+                "stack": "C",
+                "version": "1",
+                "tests": {"down": tests(1.5, breakdown=shares)},
+            },
+            "caddy": {
+                "stack": "Go",
+                "version": "2",
+                "tests": {
+                    "down": tests(1234.5, client_was_limit=True),
+                    "up": {"error": "no back end"},
+                },
+            },
+        },
+    }
+
+
+def test_a_comparison_tells_its_rows_limits_and_gaps() -> None:
+    """What is missing in a table must be said, or it looks chosen."""
+    text = "\n".join(compare_render.page(comparison()))
+    assert "| **quicxdp socket** | 1; C | 1.5 ±5 % |" in text
+    assert "1,234† ±5 %" in text
+    assert "| quicxdp socket | down | 70% |" in text
+    assert "kernel and Python" in text
+    assert "- nginx: is too old" in text
+    assert "- caddy, up: no back end" in text
