@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MTU_BYTES: Final = 1500
 _CORES_WANTED: Final = 2
+# What takes an interface.
+_RINGS: Final = (Io.XDP, Io.HYBRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def own(
     broken: list[str] = []
     chosen = _cores(cores, broken)
     with ExitStack() as stack:
-        if io is Io.XDP or shape is not None:
+        if io in _RINGS or shape is not None:
             server, client = stack.enter_context(namespaces.joined(mtu_bytes=MTU_BYTES))
             shaper = None
             if shape is not None:
@@ -75,7 +77,7 @@ def own(
             yield Place(
                 "veth",
                 namespaces.SERVER_ADDRESSES[is_ipv6],
-                namespaces.SERVER_INTERFACE if io is Io.XDP else None,
+                namespaces.SERVER_INTERFACE if io in _RINGS else None,
                 (server, client),
                 chosen,
                 shaper,

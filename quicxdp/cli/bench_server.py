@@ -22,13 +22,18 @@ from aioquic.h3.connection import H3_ALPN
 from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
-from quicxdp.config import EngineKind, Io
 from quicxdp.errors import QuicxdpError
 
 from .exits import sentence
 from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from .h3_state import ServerState
-from .options import LOOPS, new_event_loop
+from .options import (
+    LOOPS,
+    add_engine_option,
+    add_io_options,
+    new_event_loop,
+    xdp_options,
+)
 from .responder import Responder
 
 if TYPE_CHECKING:
@@ -68,9 +73,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--port", type=int, default=0)
     out.add_argument("--certfile", required=True)
     out.add_argument("--keyfile", required=True)
-    out.add_argument("--io", type=Io, default=Io.AUTO)
-    out.add_argument("--interface")
-    out.add_argument("--engine", type=EngineKind, default=EngineKind.AUTO)
+    add_io_options(out)
+    add_engine_option(out)
     out.add_argument("--congestion-control", default="reno")
     out.add_argument("--loop", choices=LOOPS, default="auto")
     return out
@@ -97,6 +101,8 @@ async def serve(options: argparse.Namespace) -> None:
         session_ticket_handler=tickets.add,
         io=options.io,
         interface=options.interface,
+        xdp=xdp_options(options),
+        spin_us=options.spin,
         engine=options.engine,
     )
     gc.collect()

@@ -26,6 +26,7 @@ from .certificate import utc_now
 from .dial import DialOptions, dial
 from .exits import CommandError, StartError
 from .h3_client import WINDOW_BYTES, H3ClientProtocol
+from .options import io_words
 
 if TYPE_CHECKING:
     import argparse
@@ -90,19 +91,18 @@ def _own(options: argparse.Namespace) -> Iterator[Target]:
                 )
             )
         except OSError as error:
-            what = "--io xdp" if options.io is Io.XDP else "--netem-by kernel"
+            what = "--netem-by kernel" if options.netem else f"--io {options.io.value}"
             raise StartError(
                 f"{what} needs a link of its own: {error.strerror}"
             ) from None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         certfile, keyfile = write_certificate(folder, place.host)
         argv = [sys.executable, "-m", "quicxdp.cli.bench_server"]
-        argv += ["--host", place.host, "--io", options.io.value]
+        interfaces = [] if place.interface is None else [place.interface]
+        argv += ["--host", place.host, *io_words(options, interfaces)]
         argv += ["--engine", options.engine.value]
         argv += ["--congestion-control", options.congestion_control]
         argv += ["--certfile", str(certfile), "--keyfile", str(keyfile)]
-        if place.interface is not None:
-            argv += ["--interface", place.interface]
         core, namespace = place.cores[0], place.namespaces[0]
         try:
             program = stack.enter_context(launched(argv, core=core, namespace=namespace))
@@ -169,8 +169,8 @@ async def _look_at(options: argparse.Namespace, plan: dict[str, Any]) -> Target:
     if plan["mode"] != "up":
         plan["size_bytes"] = length
         words += ["--any-size"] if length is None else ["--size", str(length)]
-    if options.interface is not None:
-        words += ["--interface", options.interface]
+    for interface in options.interface or ():
+        words += ["--interface", interface]
     if options.io is not Io.AUTO:
         words += ["--io", options.io.value]
     place = places.elsewhere(options.cores)

@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from quicxdp.bench.netem import Shape
-from quicxdp.config import EngineKind, Io
+from quicxdp.config import XDP_DEFAULT, EngineKind, Io
 from quicxdp.errors import ConfigError
+
+from .options import xdp_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,19 +87,34 @@ def check(options: argparse.Namespace) -> None:
         fail("--handshake is for handshakes")
     if benchmark == "handshakes" and options.streams not in (None, 1):
         fail("handshakes have one request on each connection")
-    if benchmark in ("idle", "datapath"):
-        if options.netem is not None or options.plot is not None:
-            fail(f"{benchmark} has no use for --netem and --plot")
-        if options.url is not None:
-            fail(f"{benchmark} is measured on this machine, not by --url")
+    _check_without_load(options)
     if options.netem is not None and options.netem_by == "sim":
         _check_simulation(options)
     if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
         fail("--plot takes a FILE.svg or FILE.png")
 
 
+def _check_without_load(options: argparse.Namespace) -> None:
+    fail, benchmark = options.usage_error, options.benchmark
+    unused = {"idle": ("size", "streams", "rate")}
+    unused["datapath"] = (*unused["idle"], "connections", "cores")
+    for name in unused.get(benchmark, ()):
+        if getattr(options, name) is not None:
+            fail(f"{benchmark} has no use for --{name}")
+    if benchmark == "datapath" and options.io is not Io.AUTO:
+        fail("datapath measures every lane, so --io is of no use")
+    if benchmark in ("idle", "datapath"):
+        if options.netem is not None or options.plot is not None:
+            fail(f"{benchmark} has no use for --netem and --plot")
+        if options.url is not None:
+            fail(f"{benchmark} is measured on this machine, not by --url")
+
+
 def _check_target(options: argparse.Namespace) -> None:
     fail = options.usage_error
+    is_detailed = xdp_options(options) != XDP_DEFAULT or options.spin
+    if is_detailed and (options.url or options.netem or options.benchmark == "datapath"):
+        fail("AF_XDP in detail and --spin are for a server of ours on a real link")
     if options.interface is not None and options.url is None:
         fail(
             "--interface goes with --url; for a server of ours --io xdp makes a link of "

@@ -21,7 +21,7 @@ from .exits import StartError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LOOPS = ("auto", "asyncio", "uvloop")
 _PORT_MAX = 65535
@@ -89,6 +89,22 @@ def xdp_options(options: argparse.Namespace) -> XdpOptions:
         huge_pages=options.huge_pages,
         busy_poll_us=options.busy_poll,
     )
+
+
+def io_words(
+    options: argparse.Namespace, interfaces: Sequence[str] | None = None
+) -> list[str]:
+    """Return the words that `add_io_options` reads *options* from, for a child of ours.
+
+    Args:
+        options: what was read.
+        interfaces: named in place of those.
+    """
+    words = ["--io", options.io.value, "--xdp-mode", options.xdp_mode.value]
+    for interface in (options.interface if interfaces is None else interfaces) or ():
+        words += ["--interface", interface]
+    words += ["--huge-pages"] if options.huge_pages else []
+    return [*words, "--busy-poll", str(options.busy_poll), "--spin", str(options.spin)]
 
 
 def microseconds(text: str) -> int:

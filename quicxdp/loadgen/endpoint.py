@@ -207,7 +207,7 @@ class Endpoint(asyncio.DatagramProtocol):
             lambda: self,
             local_addr=(local, 0),
             io=plan.io,
-            interface=plan.interface,
+            interface=plan.interfaces or None,
             dont_fragment=True,
         )
         if not isinstance(transport, DatagramTransport):

@@ -76,7 +76,7 @@ class Plan:
         cipher: a key of `CIPHERS`, or None for aioquic's choice.
         congestion_control: a name that the engine knows.
         io: quicxdp's lane.
-        interface: for AF_XDP.
+        interfaces: for AF_XDP.
         timeout_s: a run without any progress for so long has failed.
     """
 
@@ -97,7 +97,7 @@ class Plan:
     cipher: str | None
     congestion_control: str
     io: str
-    interface: str | None
+    interfaces: tuple[str, ...]
     timeout_s: float
 
 
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--cipher", choices=sorted(CIPHERS))
     out.add_argument("--congestion-control", default="reno")
     out.add_argument("--io", default="socket", help="quicxdp's lane")
-    out.add_argument("--interface", help="for AF_XDP")
+    out.add_argument("--interface", action="append", help="for AF_XDP; repeatable")
     out.add_argument("--timeout", type=float, default=10.0, help="s without progress")
     return out
 
@@ -173,6 +173,6 @@ def parse(words: Sequence[str]) -> Plan:
         cipher=options.cipher,
         congestion_control=options.congestion_control,
         io=options.io,
-        interface=options.interface,
+        interfaces=tuple(options.interface or ()),
         timeout_s=options.timeout,
     )
