@@ -123,6 +123,14 @@ compare: ## our server and others side by side, into docs/performance (root; PEE
 	@$(SETUP) net clients compare $(if $(filter sid,$(PEERS)),debootstrap)
 	@$(PY) bench/compare.py --peers "$(PEERS)" --readme README.md
 
+bench-check: ## instructions of engine, request and handshake, against the last record
+	@$(SETUP) callgrind
+	@$(PY) bench/instructions.py
+
+bench-record: ## the same, added to bench/history.jsonl
+	@$(SETUP) callgrind
+	@$(PY) bench/instructions.py --record
+
 fuzz: ## run each fuzz target for SECONDS=20
 	@$(SETUP) clang
 	@$(MAKE) --no-print-directory -C native fuzz SECONDS=$(SECONDS)

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages, the virtual environment, the C extension.
 #
-#   tools/setup.sh [net] [clients] [servers] [browser] [tshark] [compare] [debootstrap]
-#                  [clang] [windows] [lab]
+#   tools/setup.sh [net] [clients] [servers] [browser] [tshark] [callgrind] [compare]
+#                  [debootstrap] [clang] [windows] [lab]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
 # of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
-# Chromium; tshark: reading captures; compare: samples of where time goes; debootstrap: a
-# root of Debian sid; clang: fuzzing; windows: the cross compiler and Wine; lab: QEMU).
+# Chromium; tshark: reading captures; callgrind: counting instructions; compare: samples
+# of where time goes; debootstrap: a root of Debian sid; clang: fuzzing; windows: the
+# cross compiler and Wine; lab: QEMU).
 # Everything here may be run again and again: what is there is left alone, and a run that
 # finds nothing to do takes about a tenth of a second.
 set -eu
@@ -57,6 +58,7 @@ collect() { # collect KIND... : what of their packages is missing
 			need ngtcp2-client have gtlsclient
 			need curl have curl
 			;;
+		callgrind) need valgrind have valgrind ;;
 		compare) need linux-perf have perf ;;
 		debootstrap) need debootstrap have debootstrap ;;
 		servers) need ngtcp2-server have gtlsserver ;;
@@ -79,7 +81,7 @@ collect() { # collect KIND... : what of their packages is missing
 			need busybox-static have busybox
 			need cpio have cpio
 			;;
-		*) die "unknown kind of work: $kind (net, clients, servers, browser, tshark, compare, debootstrap, clang, windows, lab)" ;;
+		*) die "unknown kind of work: $kind (net, clients, servers, browser, tshark, callgrind, compare, debootstrap, clang, windows, lab)" ;;
 		esac
 	done
 }
