@@ -207,9 +207,10 @@ def gtlsclient(of: Place, start: Start, to: session.Session) -> Row:
     command = [
         *("taskset", "--cpu-list", str(CLIENT_CORE), "gtlsclient", "-q"),
         *("--exit-on-all-streams-close", "--no-pmtud", "--max-udp-payload-size=1200"),
-        *(start.host, str(start.port)),
+        *(f"--download={start.folder / GTLS}", start.host, str(start.port)),
         f"https://{start.host}:{start.port}/{LARGE_BYTES}",
     ]
+    (start.folder / GTLS).mkdir()
     assert to.server is not None
     cpu_ns, begin_ns = to.server.cpu_ns(), time.monotonic_ns()
     try:
@@ -225,9 +226,12 @@ def gtlsclient(of: Place, start: Start, to: session.Session) -> Row:
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"error": str(error)}
     wall_ns, cpu_ns = time.monotonic_ns() - begin_ns, to.server.cpu_ns() - cpu_ns
-    if done.returncode:
+    body = start.folder / GTLS / str(LARGE_BYTES)
+    body_bytes = body.stat().st_size if body.exists() else 0
+    if done.returncode or body_bytes != LARGE_BYTES:
         said = (done.stderr or done.stdout).strip()[-200:]
-        return {"error": f"gtlsclient: exit status {done.returncode} {said}"}
+        ended = f"exit status {done.returncode}, {body_bytes} bytes"
+        return {"error": f"gtlsclient: {ended} {said}".strip()}
     return {
         "figures": {
             "mbit_per_s": LARGE_BYTES * 8e3 / wall_ns,
