@@ -14,19 +14,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PEERS = ROOT / "build" / "peers"
 SID = PEERS / "sid"
 INSTALL_S = 300.0
 SID_S = 1200.0
 SID_PACKAGES = ("nginx", "caddy", "python3", "python3-venv", "ca-certificates")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SID_MIRROR = "http://deb.debian.org/debian"
 HERE = ROOT / "bench"
 
@@ -136,11 +137,13 @@ def sid() -> None:
     shutil.rmtree(SID, ignore_errors=True)
     SID.parent.mkdir(parents=True, exist_ok=True)
     include = f"--include={','.join(SID_PACKAGES)}"
-    # The signatures of sid's archive are made with keys that an older Debian may lack.
     _run(
         ["debootstrap", "--variant=minbase", include, "sid", str(SID), SID_MIRROR],
         timeout_s=SID_S,
     )
+    # The root trusts whom this machine trusts: there may be a proxy in between.
+    if CERTIFICATES.exists():
+        shutil.copy(CERTIFICATES, SID / CERTIFICATES.relative_to("/"))
     (SID / ".made").touch()
 
 
