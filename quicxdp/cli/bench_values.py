@@ -96,7 +96,7 @@ def check(options: argparse.Namespace) -> None:
 
 def _check_without_load(options: argparse.Namespace) -> None:
     fail, benchmark = options.usage_error, options.benchmark
-    unused = {"idle": ("size", "streams", "rate")}
+    unused: dict[str, tuple[str, ...]] = {"idle": ("size", "streams", "rate")}
     unused["datapath"] = (*unused["idle"], "connections", "cores")
     for name in unused.get(benchmark, ()):
         if getattr(options, name) is not None:
