@@ -13,22 +13,22 @@ object.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 from certificate import make_certificate
 
+from quicxdp.bench.child import BenchError, Program, launched
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 BENCH = Path(__file__).resolve().parent
 PORT = 4437
@@ -37,13 +37,10 @@ SIZE_BYTES = 1024
 CONNECTIONS, STREAMS = 8, 32
 STREAM_BYTES = 1_000_000_000
 WAIT_S = 20.0
+LOADGEN = (sys.executable, "-m", "quicxdp.loadgen", "--stdin")
 TARGETS_US = {"asgi": 15.0, "static": 12.0}
 STREAM_TARGET_S = 1.2
 TIMES_HYPERCORN = 20.0
-
-
-class BenchError(Exception):
-    """A measurement could not be made; the text says which part failed and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,75 +67,26 @@ def servers(folder: Path) -> dict[str, Server]:
         "asgi": Server([*ours, "asgi_apps:minimal", *apps, *where], 20_000),
         "starlette": Server([*ours, "asgi_apps:starlette", *apps, *where], 10_000),
         "static": Server([*ours, str(files), *where], 10_000),
-        "hypercorn": Server([*theirs, "asgi_apps:minimal"], 1_500),
+        "hypercorn": Server([*theirs, f"{BENCH}/asgi_apps.py:minimal"], 1_500),
     }
 
 
-@contextlib.contextmanager
-def pinned(core: int, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a program on one core."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(core), *argv],
-        cwd=BENCH,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def run(client: Program, server: Program, what: str) -> tuple[int, dict[str, Any]]:
+    """Have the client do it; return the server's CPU time, and what the client said."""
+    client.ask(what)
+    before_ns = server.cpu_ns()
+    said = client.ask("go")
+    return server.cpu_ns() - before_ns, said
 
 
-def cpu_ns(process: subprocess.Popen[str]) -> int:
-    """Return a process's user and system time, all threads, from its scheduler clock."""
-    clock = (~process.pid << 3) | harness.CLOCK_OF_PROCESS
-    return time.clock_gettime_ns(clock)
-
-
-def _line(pipe: IO[str] | None) -> str:
-    assert pipe is not None
-    return pipe.readline()
-
-
-class Client:
-    """A load generator that is told what to do by lines."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def _say(self, words: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(words + "\n")
-        self._process.stdin.flush()
-        answer = _line(self._process.stdout)
-        try:
-            said: dict[str, Any] = json.loads(answer)
-        except json.JSONDecodeError:
-            raise BenchError(f"the load generator said {answer!r}") from None
-        return said
-
-    def run(
-        self, server: subprocess.Popen[str], words: str
-    ) -> tuple[int, dict[str, Any]]:
-        """Do *words*; return the server's CPU time, and what the client said."""
-        self._say(words)
-        before = cpu_ns(server)
-        said = self._say("go")
-        return cpu_ns(server) - before, said
-
-
-def wait_for(server: subprocess.Popen[str]) -> None:
+def wait_for(server: Program) -> None:
     """Wait until the server listens: until UDP's table has its port."""
     wanted = f":{PORT:04X} "
     deadline = time.monotonic() + WAIT_S
     while wanted not in Path("/proc/net/udp").read_text(encoding="ascii"):
-        if server.poll() is not None:
-            raise BenchError(f"{server.args!r} has ended: {_line(server.stdout)}")
+        server.cpu_ns()  # has it ended?
         if time.monotonic() > deadline:
-            raise BenchError(f"{server.args!r} does not listen after {WAIT_S:g} s")
+            raise BenchError(f"{server.name} does not listen after {WAIT_S:g} s")
         time.sleep(0.02)
 
 
@@ -158,14 +106,13 @@ def measure(server: Server, key: str, samples: Samples) -> None:
     """Run one server once."""
     load = {"connections": CONNECTIONS, "streams": STREAMS}
     with (
-        pinned(SERVER_CORE, server.argv) as process,
-        pinned(CLIENT_CORE, [sys.executable, str(BENCH / "loadgen"), "--stdin"]) as each,
+        launched(server.argv, core=SERVER_CORE) as process,
+        launched(LOADGEN, core=CLIENT_CORE) as client,
     ):
         wait_for(process)
-        client = Client(each)
-        client.run(process, words("requests", server.requests // 10, SIZE_BYTES, **load))
-        used_ns, said = client.run(
-            process, words("requests", server.requests, SIZE_BYTES, **load)
+        run(client, process, words("requests", server.requests // 10, SIZE_BYTES, **load))
+        used_ns, said = run(
+            client, process, words("requests", server.requests, SIZE_BYTES, **load)
         )
         samples[key].append(
             {
@@ -174,7 +121,7 @@ def measure(server: Server, key: str, samples: Samples) -> None:
             }
         )
         if key == "asgi":
-            used_ns, said = client.run(process, words("down", 1, STREAM_BYTES))
+            used_ns, said = run(client, process, words("down", 1, STREAM_BYTES))
             samples["stream"].append(
                 {
                     "server_cpu_s_per_gb": used_ns / STREAM_BYTES,

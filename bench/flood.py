@@ -5,8 +5,8 @@ veth link and, on the other core, a client with one connection, and next to it a
 20,000 Initials per second: real ones, each with keys and a connection ID of its own, from
 forged addresses of eight networks.  The client's goodput and the 99th percentile of its
 round trips are measured without and with the flood, in turn; what an Initial costs the
-server beside a transfer, and alone; and memory at the end.  Once per lane; the last line is
-one JSON object with the worst of them.
+server beside a transfer, and alone; and memory at the end.  Once per lane; the last line
+is one JSON object with the worst of them.
 
     flood.py                      everything
     flood.py --io xdp --rounds 5  one lane, longer
@@ -77,10 +77,7 @@ class Flood:
 
     def begin(self, seconds: float) -> None:
         """Let it run for so long."""
-        assert self.program.process.stdin is not None
-        line = f"{self.mode} {self.rate_hz} {round(seconds * 1000)}\n"
-        self.program.process.stdin.write(line)
-        self.program.process.stdin.flush()
+        self.program.tell(f"{self.mode} {self.rate_hz} {round(seconds * 1000)}")
 
     def end(self, seconds: float) -> dict[str, Any]:
         """Wait for its end; return what the sender says, and note what left in time."""

@@ -19,10 +19,10 @@ from cryptography import x509
 
 from quicxdp.bench import place as places
 from quicxdp.bench.child import BenchError, Program, launched
+from quicxdp.certificate import utc_now
 from quicxdp.config import Io
 
 from . import cert, url
-from .certificate import utc_now
 from .dial import DialOptions, dial
 from .exits import CommandError, StartError
 from .h3_client import WINDOW_BYTES, H3ClientProtocol
