@@ -356,10 +356,33 @@ static void consuming_more_than_was_read_gives_no_more_credit(void)
 	end();
 }
 
+/* A peer may leave a hole as large as its window and fill it byte by byte.  Looking through
+ * what is missing for each of these frames would be 400,000 times two megabytes of bits, and
+ * the two minutes that a program has. */
+static void filling_a_hole_costs_nothing_for_its_size(void)
+{
+	enum {
+		HOLE = 1 << 24,
+		FRAMES = 400000
+	};
+	const uint8_t zero = 0;
+	const uint8_t *data;
+	bool fin;
+
+	begin(2 * HOLE);
+	T_EQ(feed_bytes(HOLE, &zero, 1, false), 0);
+	for (uint64_t off = 0; off < FRAMES; off++)
+		T_EQ(feed_bytes(off, &zero, 1, false), 0);
+	T_EQ(recv_stream_readable(&s, &data, &fin), FRAMES);
+	end();
+}
+
 static const struct t_case cases[] = {
 	{"data in order is readable at once and leaves no memory",
 	 data_in_order_is_readable_at_once_and_leaves_no_memory},
 	{"a hole holds back what follows it", a_hole_holds_back_what_follows_it},
+	{"filling a hole costs nothing for its size",
+	 filling_a_hole_costs_nothing_for_its_size},
 	{"duplicates and overlaps change nothing", duplicates_and_overlaps_change_nothing},
 	{"of conflicting bytes the first count", of_conflicting_bytes_the_first_count},
 	{"a FIN alone ends the stream", a_fin_alone_ends_the_stream},

@@ -117,12 +117,17 @@ static bool make_room(struct recv_stream *s, struct bufs *bufs, uint64_t end)
 
 /* ---- The bits: from ready on, set means arrived; below, nobody asks ---- */
 
+static bool is_set_at(const uint64_t *bits, uint64_t bit)
+{
+	return bits[bit / 64] >> (bit % 64) & 1;
+}
+
 /* run_from counts equal bits from bit on, up to end; *is_set tells which. */
 static uint64_t run_from(const uint64_t *bits, uint64_t bit, uint64_t end, bool *is_set)
 {
 	const uint64_t start = bit;
 
-	*is_set = bits[bit / 64] >> (bit % 64) & 1;
+	*is_set = is_set_at(bits, bit);
 	while (bit < end) {
 		/* The bits that differ, from here on in this word. */
 		uint64_t word = (*is_set ? ~bits[bit / 64] : bits[bit / 64]) >> (bit % 64);
@@ -146,19 +151,17 @@ static void set_bits(uint64_t *bits, uint64_t bit, uint64_t end)
 	}
 }
 
-/* advance moves ready to end, and over what had arrived there ahead. */
+/* advance moves ready to end, and over what had arrived there ahead.  Asked for one bit
+ * first: in front of a hole as large as the window, counting what is missing would be a
+ * megabyte of bits for each of the frames that fill it. */
 static void advance(struct recv_stream *s, uint64_t end)
 {
+	const uint64_t bit = end - s->buf_off;
 	bool is_set;
 
 	s->ready = end;
-	if (end < s->top) {
-		uint64_t n =
-			run_from(s->ahead, end - s->buf_off, s->top - s->buf_off, &is_set);
-
-		if (is_set)
-			s->ready += n;
-	}
+	if (end < s->top && is_set_at(s->ahead, bit))
+		s->ready += run_from(s->ahead, bit, s->top - s->buf_off, &is_set);
 }
 
 /* place stores bytes of which some may be there already.  The first to arrive stay: a peer
