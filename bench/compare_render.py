@@ -27,6 +27,7 @@ COLUMNS = (
 # Of the README: those that one looks for first.
 README_COLUMNS = (0, 1, 3, 4, 5, 6)
 README_ROWS = (
+    "quicxdp serve",
     "quicxdp socket",
     "aioquic, ",
     "hypercorn, ",

@@ -202,6 +202,15 @@ def _handler(python: str, library: str, loop: str) -> Callable[[Start], list[str
     return argv
 
 
+def _own_asgi(start: Start) -> list[str]:
+    return [
+        *("env", f"PYTHONPATH={HERE}", sys.executable, "-m", "quicxdp", "serve"),
+        *("peer_app:app", "--host", start.host, "--port", str(start.port)),
+        *("--certfile", str(start.certificate), "--keyfile", str(start.key)),
+        *("--log-level", "error", "--new-per-prefix", "0"),
+    ]
+
+
 def _hypercorn(loop: str) -> Callable[[Start], list[str]]:
     def argv(start: Start) -> list[str]:
         where = f"{start.host}:{start.port}"
@@ -349,6 +358,7 @@ _HYPERCORN = installed(
     "hypercorn", "hypercorn[h3]==0.18.0", "uvloop==0.23.0", version_of="hypercorn"
 )
 PYPI = (
+    Peer("quicxdp serve", "engine in C, ASGI", _own_asgi, _own_version),
     *(
         Peer(
             f"aioquic, {loop}",
