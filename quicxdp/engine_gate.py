@@ -8,7 +8,6 @@ from . import _native
 from . import _native_admission as native
 from ._native_engine import Numbers, Scratch
 from .admission import PREFIX_CNT, Admission, Counts, Refusal
-from .retry_tokens import LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,7 @@ class EngineGate:
         admission: Admission,
         *,
         retry_key: bytes,
+        token_lifetime_s: float,
         versions: Sequence[int],
         cid_len_bytes: int,
         book: AddressBook,
@@ -54,7 +54,7 @@ class EngineGate:
             prefix_cnt=PREFIX_CNT,
             prefix_burst_cnt=admission.prefix_burst_cnt,
             prefix_interval_ns=admission.prefix_interval_ns,
-            token_lifetime_ns=round(LIFETIME_S * _NS_PER_S),
+            token_lifetime_ns=round(token_lifetime_s * _NS_PER_S),
             retry_key=list(retry_key),
             version_cnt=len(versions),
             versions=list(versions),

@@ -87,13 +87,19 @@ class EngineTurn:
         self._listeners.pop(connection, None)
 
     def guard(
-        self, admission: Admission, *, retry_key: bytes, versions: Sequence[int]
+        self,
+        admission: Admission,
+        *,
+        retry_key: bytes,
+        token_lifetime_s: float,
+        versions: Sequence[int],
     ) -> EngineGate:
         """Let a gate judge what belongs to no connection before it goes up; once.
 
         Args:
             admission: its limits.
             retry_key: what Retry tokens are made with.
+            token_lifetime_s: for how long they are good.
             versions: of QUIC, that are spoken.
 
         Raises:
@@ -103,6 +109,7 @@ class EngineTurn:
         self._gate = EngineGate(
             admission,
             retry_key=retry_key,
+            token_lifetime_s=token_lifetime_s,
             versions=versions,
             cid_len_bytes=self._cid_len_bytes,
             book=self.engine.book,

@@ -27,7 +27,7 @@ from .admission import (
 from .arrivals import Arrival, Arrivals, Handshakes
 from .clock import monotonic_ns
 from .plain_gate import PlainGate
-from .retry_tokens import KEY_BYTES, RetryTokens, TokenState
+from .retry_tokens import KEY_BYTES, LIFETIME_S, RetryTokens, TokenState
 
 if TYPE_CHECKING:
     import asyncio
@@ -119,7 +119,10 @@ class Reception:
         self._loop = loop
         if turn is not None:
             self._gate = turn.guard(
-                self._admission, retry_key=self._key, versions=list(self._versions)
+                self._admission,
+                retry_key=self._key,
+                token_lifetime_s=LIFETIME_S,
+                versions=list(self._versions),
             )
             self._judges = False
         self._table.gate = self._gate

@@ -25,7 +25,7 @@ from quicxdp.admission import (
 from quicxdp.engine_gate import EngineGate
 from quicxdp.errors import ConfigError
 from quicxdp.plain_gate import PlainGate, PrefixLimit
-from quicxdp.retry_tokens import RetryTokens, TokenState
+from quicxdp.retry_tokens import LIFETIME_S, RetryTokens, TokenState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +105,7 @@ class Twins:
         self.c = EngineGate(
             admission,
             retry_key=KEY,
+            token_lifetime_s=LIFETIME_S,
             versions=VERSIONS,
             cid_len_bytes=CID_LEN_BYTES,
             book=AddressBook(socket.AF_INET6),

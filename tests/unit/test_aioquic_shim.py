@@ -85,7 +85,7 @@ ADDED_TO_THE_CONNECTION = {
     *("_is_opening", "_log_collected", "_manual_consumption", "_may_aioquic_send"),
     *("_next_ids", "_now_ns", "_open", "_open_conn", "_opened", "_path_first_pn"),
     *("_push", "_receive_short_header", "_receive_up", "_refusal", "_remembered"),
-    "_skipped",
+    *("_sink", "_skipped"),
     *("_stash", "_sync", "_sync_cids", "_sync_idle", "_sync_path", "_told_budget"),
     *("_told_cids", "_told_cids_mark", "_told_complete", "_told_host_cid"),
     *("_told_path", "_told_peer_cid", "_write"),
