@@ -97,6 +97,16 @@ class Admission:
                 f"{_RATE_HZ_MAX:g} a second"
             )
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the same as `quicxdp.serve` takes it."""
+        return {
+            "retry": self.retry,
+            "max_connections": self.max_connections,
+            "max_handshakes": self.max_handshakes,
+            "handshake_timeout": self.handshake_timeout_s,
+            "new_per_prefix": self.new_per_prefix_hz,
+        }
+
     @property
     def retry_from_cnt(self) -> int | None:
         """How many open handshakes make Retry necessary; None: however many."""

@@ -122,7 +122,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "binding": BASICS,
     "asgi": {
         *("aioquic_shim_streams", "binding", "certificate", "connection", "h3"),
-        *("capture", "server", *BASICS),
+        *("admission", "capture", "server", *BASICS),
     },
     "loadgen": {
         *("_native_engine", "aioquic_shim", "connection", "endpoint", "engine"),

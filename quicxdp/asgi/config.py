@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from quicxdp.admission import DEFAULT, Admission
 from quicxdp.config import ENGINE_DEFAULT, EngineKind, Io
 from quicxdp.errors import ConfigError
 
@@ -38,6 +39,8 @@ class ServerConfig:
         ssl_keyfile: PEM; None if the key is in *ssl_certfile*.
         ssl_keyfile_password: of the key, if it is encrypted.
         http3_only: no companion for HTTP/1.1 and HTTP/2 on the TCP port.
+        admission: how many connections and handshakes there may be, and when clients must
+            prove their address.
         limit_concurrency: answer 503 when so many applications run already.
         timeout_graceful_shutdown: seconds that answers under way may take after a stop.
         access_log: write a line for every request to the logger ``quicxdp.access``.
@@ -62,6 +65,7 @@ class ServerConfig:
     engine: EngineKind = ENGINE_DEFAULT
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    admission: Admission = DEFAULT
     limit_concurrency: int | None = None
     timeout_graceful_shutdown: float = 5.0
     access_log: bool = False

@@ -235,6 +235,7 @@ class Server:
                 allow=config.allow,
                 deny=config.deny,
                 capture=self._capture,
+                **config.admission.arguments(),
             )
             del self._udp[0]  # the endpoint's from here on
             self.quic.append(endpoint)

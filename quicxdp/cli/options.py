@@ -7,7 +7,7 @@ import math
 import socket
 from typing import TYPE_CHECKING
 
-from quicxdp.admission import DEFAULT, Retry
+from quicxdp.admission import DEFAULT, Admission, Retry
 from quicxdp.config import (
     ENGINE_DEFAULT,
     SPIN_US_MAX,
@@ -176,6 +176,21 @@ def add_admission_options(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="connections per second that one network (IPv4 /24, IPv6 /56) may begin "
         "without that proof; 0: no limit (default: %(default)g)",
+    )
+
+
+def admission_of(options: argparse.Namespace) -> Admission:
+    """Return what those options ask for.
+
+    Raises:
+        ConfigError: a limit makes no sense.
+    """
+    return Admission(
+        max_connections=options.max_connections,
+        max_handshakes=options.max_handshakes,
+        handshake_timeout_s=options.handshake_timeout,
+        retry=options.retry,
+        new_per_prefix_hz=options.new_per_prefix,
     )
 
 

@@ -15,7 +15,6 @@ from aioquic.quic.configuration import QuicConfiguration
 
 import quicxdp
 from quicxdp import binding
-from quicxdp.admission import Admission
 from quicxdp.errors import ConfigError, QuicxdpError
 from quicxdp.source_rules import SourceRules
 
@@ -31,6 +30,7 @@ from .options import (
     add_engine_option,
     add_io_options,
     add_source_options,
+    admission_of,
     new_event_loop,
     port_number,
     seconds,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import argparse
     from types import ModuleType
 
+    from quicxdp.admission import Admission
     from quicxdp.capture import Capture
     from quicxdp.certificate import ServerCertificate
     from quicxdp.server import QuicServer
@@ -209,7 +210,7 @@ def run(options: argparse.Namespace) -> int:
         options.usage_error("--keep-capabilities needs --user or --group")
     try:
         SourceRules.parse(options.allow, options.deny)
-        admission = _admission(options)
+        admission = admission_of(options)
     except ConfigError as error:
         options.usage_error(str(error))
     if options.target is not None and serve_app.is_app(options.target):
@@ -335,11 +336,7 @@ class _Server:
                 allow=self.options.allow,
                 deny=self.options.deny,
                 capture=self.capture,
-                retry=self.admission.retry,
-                max_connections=self.admission.max_connections,
-                max_handshakes=self.admission.max_handshakes,
-                handshake_timeout=self.admission.handshake_timeout_s,
-                new_per_prefix=self.admission.new_per_prefix_hz,
+                **self.admission.arguments(),
             )
         except QuicxdpError as error:
             if sock is not None:
@@ -408,16 +405,6 @@ class _Server:
             logger.warning("%d connections cut off after %g s", busy, self.options.grace)
         for connection in tuple(connections):
             connection.close(ErrorCode.H3_NO_ERROR, "the server is stopping")
-
-
-def _admission(options: argparse.Namespace) -> Admission:
-    return Admission(
-        max_connections=options.max_connections,
-        max_handshakes=options.max_handshakes,
-        handshake_timeout_s=options.handshake_timeout,
-        retry=options.retry,
-        new_per_prefix_hz=options.new_per_prefix,
-    )
 
 
 def _privileges() -> ModuleType:

@@ -20,7 +20,7 @@ from quicxdp.errors import QuicxdpError
 
 from . import banner, capture_file, logs, startup, stats_file
 from .exits import ExitCode, StartError, sentence
-from .options import new_event_loop, port_number
+from .options import admission_of, new_event_loop, port_number
 from .private_file import open_secrets_log
 from .signals import first_signal, on_hangup
 
@@ -171,6 +171,7 @@ def config(options: argparse.Namespace) -> ServerConfig:
         engine=options.engine,
         allow=tuple(options.allow),
         deny=tuple(options.deny),
+        admission=admission_of(options),
         limit_concurrency=options.limit_concurrency,
         timeout_graceful_shutdown=options.grace,
         access_log=options.access_log,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import quicxdp
+from quicxdp.admission import Admission, Retry
 from quicxdp.aioquic_shim_streams import unsent_bytes
 from quicxdp.asgi.access import AccessFormat
 from quicxdp.asgi.config import ServerConfig
@@ -91,6 +92,24 @@ def test_requests_are_answered_on_either_engine(
             )
             assert all(answer.body == sent for answer in answers)
             assert server.hub.counts.responses == {("3", 2): 5}
+
+    asyncio.run(run())
+
+
+def test_an_applications_server_has_the_limits_that_were_asked_for(
+    serve_app: ServeApp, connect: Connect
+) -> None:
+    """Whoever serves an application is flooded like anybody else."""
+
+    async def run() -> None:
+        limits = Admission(max_handshakes=3, retry=Retry.ALWAYS)
+        async with (
+            serve_app(echo, admission=limits) as server,
+            connect(server.port) as client,
+        ):
+            assert (await client.get("/")).status == 200
+            stats = server.quic[0].admission_stats
+            assert (stats.retries_sent, stats.tokens_valid) == (1, 1)
 
     asyncio.run(run())
 

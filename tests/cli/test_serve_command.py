@@ -304,3 +304,19 @@ def test_counters_are_written_on_request_and_at_the_end(
     told = json.loads(path.read_text())
     assert len(told["listeners"]) == 2
     assert sum(lane["rx_packets"] for lane in told["lanes"].values()) > 0
+
+
+@pytest.mark.parametrize("target", [".", "package.module:app"])
+def test_limits_without_sense_are_a_usage_error_whatever_is_served(target: str) -> None:
+    """A server with no handshakes to give would start, and be silent."""
+    for option in ("--max-handshakes=0", "--handshake-timeout=0", "--new-per-prefix=-1"):
+        done = subprocess.run(
+            [*QUICXDP, "serve", target, option],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        assert option.partition("=")[0].removeprefix("--").replace("-", "_") in (
+            done.stderr.replace("-", "_")
+        )
