@@ -234,10 +234,8 @@ def run_lane(bench: Bench, io: str, flood: Flood, rounds: int) -> dict[str, Any]
         **{name: round(value, 2) for name, value in middle.items()},
         "goodput_ratio": round(middle["mbit_flooded"] / middle["mbit_alone"], 3),
         "p99_ratio": round(middle["p99_flooded"] / middle["p99_alone"], 3),
-        "cpu_us_per_initial": round(
-            statistics.median(beside["calm"] or beside["busy"]), 3
-        ),
-        "cpu_alone_us": round(alone_us, 3),
+        "cpu_us_per_initial": round(alone_us, 3),
+        "cpu_beside_us": round(statistics.median(beside["calm"] or beside["busy"]), 3),
         "cpu_sender_us": round(sender_us, 3),
         "rss_mib": round(rss_most, 1),
         "rss_growth_mib": round(rss_most - rss_before, 1),
@@ -275,7 +273,7 @@ def show(lanes: dict[str, dict[str, Any]], rate_hz: int, mode: str) -> None:
         [
             "lane",
             *("Mbit/s alone", "flooded", "p99 us alone", "flooded"),
-            *("us per datagram: beside", "alone", "sender"),
+            *("us per datagram: alone", "beside", "sender"),
             *("peak MiB", "grown"),
         ],
         [
@@ -284,7 +282,7 @@ def show(lanes: dict[str, dict[str, Any]], rate_hz: int, mode: str) -> None:
                 *(str(of[key]) for key in ("mbit_alone", "mbit_flooded")),
                 *(str(of[key]) for key in ("p99_alone", "p99_flooded")),
                 str(of["cpu_us_per_initial"]),
-                *(str(of[f"cpu_{key}_us"]) for key in ("alone", "sender")),
+                *(str(of[f"cpu_{key}_us"]) for key in ("beside", "sender")),
                 *(str(of[key]) for key in ("rss_mib", "rss_growth_mib")),
             ]
             for io, of in lanes.items()

@@ -15,7 +15,7 @@ enum {
 	FRAMES_KEPT = 1024,
 	PATHS_MAX = UINT16_MAX,
 	LONG_DCID_LEN_OFF = 5,
-	FLOOD_NS = 2000000,       /* between batches of refused datagrams alone */
+	FLOOD_NS = 4000000,       /* between batches of refused datagrams alone */
 	DEADLINES_PER_TURN = 4096 /* so that timers cannot keep packets waiting */
 };
 
@@ -229,6 +229,8 @@ static void note_refused(struct qx_engine *e, int cnt, uint64_t now_ns)
 	e->holds = only && now_ns - e->only_refused_ns < FLOOD_NS;
 	if (only)
 		e->only_refused_ns = now_ns;
+	else if (cnt > 0)
+		e->welcome_ns = now_ns;
 }
 
 int engine_receive_batch(struct qx_engine *e, uint64_t now_ns)

@@ -24,15 +24,22 @@ static int arm(struct qx_engine *e, uint64_t deadline_ns, uint64_t now_ns)
 
 enum {
 	/* 20,000 a second are four a look; a round trip is longer by at most this. */
-	HOLD_NS = 200000
+	HOLD_NS = 200000,
+	/* Nobody has been here for so long but the flood: whoever comes first waits longer, in
+	 * return for a flood that costs half. */
+	DESERTED_NS = 100000000,
+	HOLD_DESERTED_NS = 2000000
 };
 
 /* When to look again, if datagrams do not wake us; QX_NEVER_NS: they do. */
 static uint64_t held_until(struct qx_engine *e, bool stayed, uint64_t now_ns)
 {
 	const bool hold = e->holds && !stayed;
+	const bool deserted = now_ns - e->welcome_ns > DESERTED_NS;
 
-	return qx_hold(e->dp, hold) == 0 && hold ? now_ns + HOLD_NS : QX_NEVER_NS;
+	if (qx_hold(e->dp, hold) < 0 || !hold)
+		return QX_NEVER_NS;
+	return now_ns + (deserted ? HOLD_DESERTED_NS : HOLD_NS);
 }
 
 int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)

@@ -58,6 +58,7 @@ struct qx_engine {
 
 	uint32_t refused_cnt;     /* of the batch */
 	uint64_t only_refused_ns; /* the last batch with nothing else */
+	uint64_t welcome_ns;      /* the last batch with anything else */
 	bool holds;               /* and there were several: wake-ups are put together */
 
 	uint64_t armed_ns; /* what the datapath's timer was set to */
