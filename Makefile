@@ -37,6 +37,10 @@ test-windows: ## the C side built for Windows, its tests run under Wine
 	@$(SETUP) windows
 	@tools/test_windows.sh
 
+test-long: ## tests that start whole programs: quicxdp bench, applications of four frameworks
+	@$(SETUP) net clients
+	@$(PY) -m pytest -m long --durations=3 tests/asgi tests/cli
+
 interop-large: ## 100 MB each way with clients and servers of others, on both lanes (root)
 	@$(SETUP) net clients servers browser
 	@$(PY) -m pytest -m large --durations=3 tests/interop

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from quicxdp.asgi.types import App
     from tests.asgi.conftest import Connect
 
+pytestmark = pytest.mark.long
+
 PIECES = [b"piece %d\n" % number for number in range(100)]
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.cli.processes import Running
 
+pytestmark = pytest.mark.long
+
 SCHEMA = Path(__file__).parent.parent.parent / "docs" / "bench.schema.json"
 # So little that the tests are quick; the figures are of no interest here.
 SHORT = ["--runs=1", "--warm-up=0", "--seconds=0.5"]
