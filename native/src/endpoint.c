@@ -62,11 +62,13 @@ uint64_t qx_engine_deadline(const struct qx_engine *e)
 
 /* ---- Paths of a batch ---- */
 
-/* The batch's paths behind those that events of earlier batches may still name.  Returns
- * where they begin; UINT32_MAX: no memory. */
+/* The batch's paths behind those that events of earlier batches may still name; without
+ * events nobody does, and nobody calls qx_engine_events_done.  Returns where they begin;
+ * UINT32_MAX: no memory. */
 static uint32_t add_paths(struct qx_engine *e)
 {
-	const uint32_t first = e->path_cnt, cnt = first + e->batch.path_cnt;
+	const uint32_t first = e->event_cnt > 0 ? e->path_cnt : 0;
+	const uint32_t cnt = first + e->batch.path_cnt;
 
 	if (cnt > PATHS_MAX)
 		return UINT32_MAX;

@@ -133,6 +133,31 @@ static void an_answer_without_room_is_counted_and_not_sent_later(void)
 	close_guarded();
 }
 
+static void send_junk(void)
+{
+	static const uint8_t junk[40] = {FIXED_BIT};
+
+	send_from_client(junk, sizeof(junk));
+}
+
+/* A turn without news is over before anybody reads its events, for hours under a flood: what
+ * it took note of for them must not add up. */
+static void turns_without_news_do_not_use_up_the_paths(void)
+{
+	open_guarded(gate_config(), 0);
+	qx_link_configure(link_, &(struct qx_link_config){.delay_ns = 0});
+	for (uint32_t i = 0; i < UINT16_MAX + 100; i++) {
+		send_junk();
+		qx_link_advance(link_, ++host_now_ns);
+		T_EQ(qx_engine_turn(hosts[HOST_SERVER].e, host_now_ns, QX_NEVER_NS), 0);
+	}
+	T_EQ(gate_stats().refused[QX_REFUSED_UNKNOWN], UINT16_MAX + 100);
+	send_initial(1);
+	hosts_run(MS_NS);
+	T_EQ(hosts[HOST_SERVER].unknown_up, 1);
+	close_guarded();
+}
+
 static const struct t_case cases[] = {
 	{"only what is admitted goes up", only_what_is_admitted_goes_up},
 	{"long headers of connections go up at any load",
@@ -141,6 +166,8 @@ static const struct t_case cases[] = {
 	 a_flood_takes_nothing_from_who_is_connected},
 	{"an answer without room is counted and not sent later",
 	 an_answer_without_room_is_counted_and_not_sent_later},
+	{"turns without news do not use up the paths",
+	 turns_without_news_do_not_use_up_the_paths},
 };
 
 int main(int argc, char **argv)
