@@ -158,6 +158,71 @@ static void turns_without_news_do_not_use_up_the_paths(void)
 	close_guarded();
 }
 
+/* What an event loop does: it wakes when something has come, unless that is held back, and
+ * when the timer says so.  Junk comes every junk_ns.  Returns how often it woke. */
+static uint32_t wakes_of(uint64_t for_ns, uint64_t junk_ns)
+{
+	const uint64_t until_ns = host_now_ns + for_ns;
+	const struct qx_engine *e = hosts[HOST_SERVER].e;
+	uint32_t wakes = 0, waiting = 0;
+
+	for (; host_now_ns < until_ns; host_now_ns += 10000) {
+		if (host_now_ns % junk_ns == 0) {
+			send_junk();
+			waiting++;
+		}
+		qx_link_advance(link_, host_now_ns);
+		if ((waiting == 0 || e->holds) && host_now_ns < e->armed_ns)
+			continue;
+		waiting = 0;
+		wakes++;
+		host_turn(HOST_SERVER);
+	}
+	return wakes;
+}
+
+/* Waking costs several times what refusing does. */
+static void a_flood_alone_wakes_us_every_two_milliseconds(void)
+{
+	uint32_t wakes;
+
+	open_guarded(gate_config(), 0);
+	qx_link_configure(link_, &(struct qx_link_config){.delay_ns = 0});
+	wakes = wakes_of(S_NS, 50000);
+	T_CHECK(wakes >= 490 && wakes <= 510);
+	T_CHECK(gate_stats().refused[QX_REFUSED_UNKNOWN] >= 20000 - 40);
+	close_guarded();
+}
+
+/* Whoever comes after somebody else waits a fifth of a millisecond, not two. */
+static void who_comes_beside_a_flood_shortens_the_waits_for_the_next(void)
+{
+	uint32_t wakes;
+
+	open_guarded(gate_config(), 0);
+	qx_link_configure(link_, &(struct qx_link_config){.delay_ns = 0});
+	wakes_of(10 * MS_NS, 50000);
+	send_initial(1);
+	wakes_of(2 * MS_NS, 50000);
+	T_EQ(hosts[HOST_SERVER].unknown_up, 1);
+	wakes = wakes_of(90 * MS_NS, 50000);
+	T_CHECK(wakes >= 440 && wakes <= 460);
+	wakes_of(10 * MS_NS, 50000);
+	wakes = wakes_of(100 * MS_NS, 50000);
+	T_CHECK(wakes >= 49 && wakes <= 51);
+	close_guarded();
+}
+
+/* One packet every five milliseconds is no flood. */
+static void a_stray_packet_now_and_then_holds_nobody_up(void)
+{
+	open_guarded(gate_config(), 0);
+	qx_link_configure(link_, &(struct qx_link_config){.delay_ns = 0});
+	T_EQ(wakes_of(S_NS, 5 * MS_NS), 200);
+	T_CHECK(!hosts[HOST_SERVER].e->holds);
+	close_guarded();
+}
+
 static const struct t_case cases[] = {
 	{"only what is admitted goes up", only_what_is_admitted_goes_up},
 	{"long headers of connections go up at any load",
@@ -168,6 +233,12 @@ static const struct t_case cases[] = {
 	 an_answer_without_room_is_counted_and_not_sent_later},
 	{"turns without news do not use up the paths",
 	 turns_without_news_do_not_use_up_the_paths},
+	{"a flood alone wakes us every two milliseconds",
+	 a_flood_alone_wakes_us_every_two_milliseconds},
+	{"who comes beside a flood shortens the waits for the next",
+	 who_comes_beside_a_flood_shortens_the_waits_for_the_next},
+	{"a stray packet now and then holds nobody up",
+	 a_stray_packet_now_and_then_holds_nobody_up},
 };
 
 int main(int argc, char **argv)

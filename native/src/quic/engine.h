@@ -56,9 +56,9 @@ struct qx_engine {
 	struct qx_admission *admission; /* NULL: everything goes up */
 	const struct admission_calls *admission_calls;
 
-	uint32_t refused_cnt;     /* of the batch */
-	uint64_t only_refused_ns; /* the last batch with nothing else */
-	uint64_t welcome_ns;      /* the last batch with anything else */
+	uint32_t refused_cnt;     /* of the turn */
+	uint64_t only_refused_ns; /* the last turn with nothing else */
+	uint64_t welcome_ns;      /* the last turn with anything else */
 	bool holds;               /* and there were several: wake-ups are put together */
 
 	uint64_t armed_ns; /* what the datapath's timer was set to */
