@@ -158,7 +158,7 @@ class Reception:
             self._gate.judge(data, addr, monotonic_ns())
 
     def add(self, data: bytes, addr: Address) -> None:
-        """Take a datagram that does not begin with a short header."""
+        """Take a datagram with a long header, or an empty one."""
         verdict: int = Verdict.ADMIT  # C has let it through
         if self._judges:
             verdict = self._gate.judge(data, addr, monotonic_ns())

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import QuicServer as AioquicServer
@@ -29,6 +29,7 @@ from .alarm import report
 from .config import ENGINE_DEFAULT, EngineKind, Io
 from .endpoint import create_datagram_endpoint
 from .engine_choice import announce, choose, connection_factory, use_datagrams
+from .first_packet import LONG_HEADER
 from .reception import Reception
 from .streams import use_backpressure
 from .transport import DatagramTransport
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .engine_turn import EngineTurn
     from .retry_tokens import RetryTokens
-
-# RFC 9000 section 17: the first byte of a short header starts with the bits 01.
-_SHORT_HEADER: Final = range(0x40, 0x80)
 
 
 class ConnectionTable(dict[bytes, QuicConnectionProtocol]):
@@ -205,7 +203,7 @@ class QuicServer(AioquicServer):
         cid_end = 1 + self._configuration.connection_id_length
         self._in_batch = True
         for data, addr in batch:
-            if not (data and data[0] in _SHORT_HEADER):
+            if not data or data[0] & LONG_HEADER:
                 reception.add(data, cast("Address", addr))
                 continue
             protocol = find(data[1:cid_end])

@@ -106,7 +106,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aioquic_shim_streams": {"aioquic_shim", "connection", "seam", *BASICS},
     "server": {
         *("aioquic_shim", "endpoint", "engine", "engine_choice", "engine_turn"),
-        *("addresses", "admission", "capture", "reception", "retry_tokens", "streams"),
+        *(
+            "addresses",
+            "admission",
+            "capture",
+            "first_packet",
+            "reception",
+            "retry_tokens",
+            "streams",
+        ),
         *("transport", *BASICS),
     },
     "client": {

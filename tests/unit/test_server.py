@@ -126,6 +126,27 @@ def protocols(server: QuicServer) -> set[Any]:
     return set(server._table.values())
 
 
+def test_a_header_of_neither_form_takes_nothing_from_its_batch(
+    run_asyncio: Run, server_configuration: QuicConfiguration
+) -> None:
+    """Both first bits clear, a known ID: five bytes that any client can send."""
+
+    async def main() -> None:
+        server_configuration.connection_id_length = 4
+        server, transport = make_server(server_configuration, engine="aioquic")
+        peer = Peer(1)
+        connect_all(server, transport, [peer])
+        (protocol,) = protocols(server)
+        cid = next(cid for cid in server._table if len(cid) == 4)
+        peer.quic.send_stream_data(0, b"hello")
+        server.datagrams_received([(b"\0" + cid, peer.addr), *peer.send()])
+        heard = [e for e in protocol.events if isinstance(e, StreamDataReceived)]
+        assert [event.data for event in heard] == [b"hello"]
+        server.close()
+
+    run_asyncio(main())
+
+
 def test_a_batch_is_sorted_by_connection_and_each_transmits_once(
     run_asyncio: Run, server_configuration: QuicConfiguration
 ) -> None:
