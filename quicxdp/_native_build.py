@@ -10,7 +10,7 @@ Environment:
                         must then run with LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
                         and ASAN_OPTIONS=detect_leaks=0 (the interpreter leaks at exit).
 
-The one description of the C API is native/include/quicxdp.h; cffi reads it without its
+The one description of the C API is native/include/*.h; cffi reads them without their
 preprocessor lines, except the integer constants.
 """
 
@@ -30,7 +30,13 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "native" / "include"
 HEADERS = tuple(
-    INCLUDE / name for name in ("quicxdp.h", "quicxdp_engine.h", "quicxdp_admission.h")
+    INCLUDE / name
+    for name in (
+        "quicxdp.h",
+        "quicxdp_tap.h",
+        "quicxdp_engine.h",
+        "quicxdp_admission.h",
+    )
 )
 SOURCE = ROOT / "native" / "src"
 FOLDERS = (SOURCE, SOURCE / "datapath", SOURCE / "quic")

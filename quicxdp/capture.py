@@ -1,7 +1,7 @@
 """Capture: the packets of endpoints in a pcapng file, for Wireshark and tshark.
 
 tcpdump does not see what AF_XDP takes from an interface, so the datapath writes down what
-passes it (native/include/quicxdp.h, "The tap").
+passes it (native/include/quicxdp_tap.h).
 
 Invariants:
   - The file is made anew, for its owner only, never through a link, and never grows

@@ -1,4 +1,5 @@
-/* quicxdp.h: the whole C API, and all that Python's cffi sees of it.
+/* quicxdp.h: the C API of datapaths, as Python's cffi sees it.  Besides it there are
+ * quicxdp_tap.h, quicxdp_engine.h and quicxdp_admission.h, under the same conventions.
  *
  * A struct qx_datapath is one UDP address and port of this process.  Datagrams travel
  * in and out of it over lanes:
@@ -23,8 +24,8 @@
  *   Cost     no allocation after qx_open; nothing blocks, nothing logs.
  *   Hostile  bytes from the network end in a delivered datagram or in a counted drop.
  *
- * The build script feeds this file to cffi without its preprocessor lines (except the
- * integer constants), so it stays plain: no macros with arguments, no inline code.
+ * The build script feeds these files to cffi without its preprocessor lines (except the
+ * integer constants), so they stay plain: no macros with arguments, no inline code.
  */
 #ifndef QUICXDP_H
 #define QUICXDP_H
@@ -266,9 +267,9 @@ struct qx_interface_info {
 	char note[QX_WHY_BYTES]; /* less was had than wanted: how much, and the remedy */
 };
 
-/* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets, over all its interfaces.  The XDP
- * lane's system calls, drops that concern no endpoint in particular, and all from
- * fill_wakeups on are the device's: with several endpoints on one interface, each
+/* Counters only grow; gauges say so.  lane[] counts the endpoint's own packets, over all its
+ * interfaces.  The XDP lane's system calls, drops that concern no endpoint in particular, and
+ * all from fill_wakeups on are the device's: with several endpoints on one interface, each
  * reports the same sums there. */
 struct qx_stats {
 	struct qx_lane_stats lane[QX_LANE_CNT];
@@ -449,67 +450,6 @@ const char *qx_frame_state_name(uint32_t state);
 const char *qx_ring_name(uint32_t ring);
 const char *qx_xdp_mode_name(uint32_t mode);
 const char *qx_pages_name(uint32_t pages);
-
-/* ---- The tap: what travels over the lanes, into a pcapng file ----
- *
- * tcpdump does not see what AF_XDP takes from the interface, so the packets are written
- * down where they pass us: whole frames on the XDP lane, refused ones with the reason, and
- * on the socket lane datagrams behind headers that we make up.  Outgoing ones are written
- * when they are handed over, which is no proof that they were sent.
- *
- * A record goes into a ring in memory; another thread takes it from there to the file, so
- * that a slow disk stops nobody.  What does not fit the ring or the file is counted.  A
- * datapath without a tap pays one test of a pointer per frame. */
-
-struct qx_tap;
-
-struct qx_tap_config {
-	int32_t fd;              /* an empty file, open for writing; stays the caller's */
-	uint32_t ring_bytes;     /* 0: 8 MiB; else a power of two of at least 256 KiB */
-	uint64_t file_max_bytes; /* 0: no limit */
-	/* Room at the start of the file for TLS secrets, which readers must have seen
-	 * before the packets; 0: none.  A multiple of 4. */
-	uint32_t secrets_bytes;
-	uint32_t zero;
-};
-
-struct qx_tap_stats {
-	uint64_t packets;           /* written to the ring, hence to the file */
-	uint64_t dropped_ring_full; /* packets: the file's thread is too slow */
-	uint64_t dropped_file_full; /* packets: file_max_bytes is reached */
-	uint64_t secrets_lost;      /* lines: no room, or the file could not be written */
-	uint64_t file_bytes;        /* of the file, with what is still in the ring */
-	int32_t file_error;         /* positive errno of a failed write; nothing follows it */
-	uint32_t zero;
-};
-
-/* qx_tap_open writes the file's head.
- *
- * Owner    the caller, until qx_tap_close; datapaths that use it keep it alive.
- * Errors   -EINVAL the configuration; -ENOMEM; what writing the file says. */
-int qx_tap_open(struct qx_tap **out, const struct qx_tap_config *cfg);
-
-/* qx_tap_close takes no more records, writes what the ring holds and the final counters.
- * Nobody may be in qx_tap_write then.  Datapaths may stay open. */
-void qx_tap_close(struct qx_tap *tap);
-
-/* qx_set_tap lets dp's packets go to tap, or with NULL nowhere.  On the XDP lane the tap
- * sees all packets of the device, also those of its other endpoints.  After an error dp has
- * no tap.
- * Thread   that of dp; all datapaths of one tap belong to one thread.
- * Errors   -EBUSY the device has another tap; -ENOSPC no more lanes fit a file (16); -ENOMEM. */
-int qx_set_tap(struct qx_datapath *dp, struct qx_tap *tap);
-
-/* qx_tap_write moves what the ring holds to the file.  Returns how many bytes, or -errno
- * once writing has failed.  Thread: any one, beside that of the datapaths. */
-int64_t qx_tap_write(struct qx_tap *tap);
-
-/* qx_tap_secrets writes lines of an NSS key log, each with its newline, to their place at
- * the start of the file.  Thread: that of the datapaths.
- * Errors   -ENOSPC no room; what writing the file says. */
-int qx_tap_secrets(struct qx_tap *tap, const char *lines, uint32_t len_bytes);
-
-void qx_tap_get_stats(const struct qx_tap *tap, struct qx_tap_stats *out);
 
 /* ---- The simulated NIC (memory.c): two datapaths joined by a link on virtual time ---- */
 

@@ -8,6 +8,7 @@
 
 #include "child.h"
 #include "faults.h"
+#include "quicxdp_tap.h"
 
 enum {
 	TRIES_MAX = 2000,

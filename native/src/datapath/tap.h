@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "quicxdp.h"
+#include "quicxdp_tap.h"
 
 enum tap_link {
 	TAP_ETHERNET,
