@@ -330,6 +330,23 @@ static void one_of_several_interfaces_may_go_and_come_back(void)
 	T_EQ(rejoined, 0);
 }
 
+/* A host that loses two cards at once must not count, and tell, one. */
+static void interfaces_that_go_together_are_told_one_by_one(void)
+{
+	struct qx_config cfg = config_of_both();
+	struct qx_datapath *dp;
+	int told = 0;
+
+	lay_second_cable();
+	dp = opened(&cfg);
+	T_EQ(netns_ip(NETNS_B, "link del qxb\nlink del qxd\n"), 0);
+	for (int i = 0; i < 50 && readable(dp, QUIET_MS); i++)
+		told += take(dp) == -ENETDOWN;
+	close_server(dp);
+	T_EQ(netns_cable(), 0);
+	T_EQ(told, 2);
+}
+
 /* All of them or none: what was opened before the one that fails is closed again. */
 static void an_interface_that_fails_takes_the_others_with_it(void)
 {
@@ -356,6 +373,8 @@ static const struct t_case cases[] = {
 	{"an endpoint serves several interfaces", an_endpoint_serves_several_interfaces},
 	{"one of several interfaces may go and come back",
 	 one_of_several_interfaces_may_go_and_come_back},
+	{"interfaces that go together are told one by one",
+	 interfaces_that_go_together_are_told_one_by_one},
 	{"an interface that fails takes the others with it",
 	 an_interface_that_fails_takes_the_others_with_it},
 };

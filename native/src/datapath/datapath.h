@@ -17,8 +17,8 @@
 #include "wait.h"
 
 /* An endpoint on several interfaces is a chain of these, one for each.  The first is the
- * caller's; the others hold what belongs to an interface (from nic to left, starved and
- * want_write of their lane) and borrow socket, rules and wait set from it. */
+ * caller's; the others hold what belongs to an interface (from nic to deferred_error, starved
+ * and want_write of their lane) and borrow socket, rules and wait set from it. */
 struct qx_datapath {
 	struct qx_datapath *next; /* the same endpoint on its next interface, or NULL */
 	uint32_t fork_generation; /* of the process that opened it */
@@ -31,18 +31,18 @@ struct qx_datapath {
 	struct qx_nic_config nic; /* how its interface is opened; no name: never */
 	struct qx_device *dev;    /* NULL without an interface */
 	struct qx_port *port;
-	bool port_sends;      /* what it can reach; else the port only receives */
-	bool port_down;       /* the interface is gone */
-	bool port_stale;      /* and this, that it changed: see qx_rejoin */
-	struct qx_stats left; /* what was counted on devices that it has left */
-	bool simulated;       /* deadlines are virtual: nobody may wait for them */
+	bool port_sends;        /* what it can reach; else the port only receives */
+	bool port_down;         /* the interface is gone */
+	bool port_stale;        /* and this, that it changed: see qx_rejoin */
+	struct qx_stats left;   /* what was counted on devices that it has left */
+	int32_t deferred_error; /* of the port, which qx_recv has yet to tell */
+	bool simulated;         /* deadlines are virtual: nobody may wait for them */
 
 	bool lent; /* a batch is at the caller's */
 	bool rings_were_busy;
 	bool socket_was_empty;
 	uint32_t turns_without_socket; /* qx_recv calls since the socket was asked */
 	uint64_t socket_asked_ns;
-	int32_t deferred_error; /* of a qx_recv that had datagrams to return */
 
 	struct qx_tap *tap;                /* NULL: nobody wants to see our packets */
 	uint32_t tap_interface;            /* of the socket lane */

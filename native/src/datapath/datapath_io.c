@@ -87,9 +87,9 @@ static void recv_socket(struct qx_datapath *dp, struct qx_batch *batch, uint64_t
 		datapath_tap_received(dp, batch, before);
 }
 
-/* recv_port appends what came over dp's interface number n, of which m is the part. */
-static void recv_port(struct qx_datapath *dp, struct qx_datapath *m, uint32_t n,
-		      struct qx_batch *batch, uint64_t now_ns)
+/* recv_port appends what came over interface number n, of which m is the part. */
+static void recv_port(struct qx_datapath *m, uint32_t n, struct qx_batch *batch,
+		      uint64_t now_ns)
 {
 	uint32_t before = batch->datagram_cnt;
 	int got;
@@ -101,7 +101,7 @@ static void recv_port(struct qx_datapath *dp, struct qx_datapath *m, uint32_t n,
 		batch->datagrams[i].lane = (uint8_t)(QX_LANE_XDP + n);
 	if (got >= 0)
 		return;
-	dp->deferred_error = got;
+	m->deferred_error = got;
 	if (got == -ENETDOWN) {
 		/* A dead descriptor would stay ready for ever. */
 		set_want_write(m, QX_LANE_XDP, false);
@@ -119,7 +119,7 @@ static void recv_ports(struct qx_datapath *dp, struct qx_batch *batch, uint64_t 
 	uint32_t n = 0;
 
 	if (!dp->next) {
-		recv_port(dp, dp, 0, batch, now_ns);
+		recv_port(dp, 0, batch, now_ns);
 		return;
 	}
 	for (uint32_t i = 0; i < dp->turns % (QX_MORE_INTERFACES_MAX + 1); i++) {
@@ -127,12 +127,31 @@ static void recv_ports(struct qx_datapath *dp, struct qx_batch *batch, uint64_t 
 		n = m == dp ? 0 : n + 1;
 	}
 	for (struct qx_datapath *first = m; m;) {
-		recv_port(dp, m, n, batch, now_ns);
+		recv_port(m, n, batch, now_ns);
 		m = m->next ? m->next : dp;
 		n = m == dp ? 0 : n + 1;
 		if (m == first)
 			break;
 	}
+}
+
+/* Each interface's error is told by a qx_recv of its own, which has no datagrams; one that has
+ * to wait for the next makes qx_fd readable, since its interface does not any more. */
+static int tell_error(struct qx_datapath *dp, uint32_t datagram_cnt)
+{
+	int err = 0;
+
+	for (struct qx_datapath *m = dp; m; m = m->next) {
+		if (m->deferred_error == 0)
+			continue;
+		if (err < 0 || datagram_cnt > 0) {
+			wait_signal(dp->wait);
+			break;
+		}
+		err = m->deferred_error;
+		m->deferred_error = 0;
+	}
+	return err;
 }
 
 int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
@@ -166,13 +185,10 @@ int qx_recv(struct qx_datapath *dp, struct qx_batch *batch, uint64_t now_ns)
 	if (batch->datagram_cnt == 0 && socket_is_due(dp, true, now_ns))
 		recv_socket(dp, batch, now_ns);
 	dp->turns_empty += batch->datagram_cnt == 0;
-	if (batch->datagram_cnt == 0 && dp->deferred_error < 0) {
-		err = dp->deferred_error;
-		dp->deferred_error = 0;
-		return err;
-	}
 	for (struct qx_datapath *m = dp; m; m = m->next)
 		expect_port(m, false);
+	if ((err = tell_error(dp, batch->datagram_cnt)) < 0)
+		return err;
 	dp->lent = batch->datagram_cnt > 0;
 	return (int)batch->datagram_cnt;
 }
