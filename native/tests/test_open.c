@@ -114,6 +114,13 @@ static void contradictions_are_refused(void)
 	bad = at_loopback(1, 0);
 	memset(bad.interface, 'x', sizeof(bad.interface));
 	refused(&bad, -EINVAL, "interface", "15");
+	bad = at_loopback(1, 0);
+	bad.interface[0] = 'x';
+	memset(bad.more_interfaces[QX_MORE_INTERFACES_MAX - 1], 'x', QX_IFNAME_BYTES);
+	refused(&bad, -EINVAL, "interface", "15");
+	bad = at_loopback(1, 0);
+	bad.more_interfaces[0][0] = 'x';
+	refused(&bad, -EINVAL, "more_interfaces", "first");
 }
 
 /* Only a remote address: the usual client. */

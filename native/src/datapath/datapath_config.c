@@ -48,6 +48,27 @@ static int check_families(const struct qx_config *cfg, char *why)
 	return -EINVAL;
 }
 
+static int check_name(const char *name, char *why)
+{
+	if (memchr(name, 0, QX_IFNAME_BYTES))
+		return 0;
+	why_set(why, "interface: names have at most %d characters", QX_IFNAME_BYTES - 1);
+	return -EINVAL;
+}
+
+static int check_interfaces(const struct qx_config *cfg, char *why)
+{
+	int err = check_name(cfg->interface, why);
+
+	for (int i = 0; err == 0 && i < QX_MORE_INTERFACES_MAX; i++)
+		err = check_name(cfg->more_interfaces[i], why);
+	if (err == 0 && !cfg->interface[0] && cfg->more_interfaces[0][0]) {
+		why_set(why, "more_interfaces: the first one goes into interface");
+		err = -EINVAL;
+	}
+	return err;
+}
+
 int datapath_check_config(const struct qx_config *cfg, char *why)
 {
 	int err;
@@ -59,13 +80,8 @@ int datapath_check_config(const struct qx_config *cfg, char *why)
 		why_set(why, "remote address: port 0 cannot be connected to; give the port");
 		return -EINVAL;
 	}
-	if ((err = check_families(cfg, why)) < 0)
+	if ((err = check_families(cfg, why)) < 0 || (err = check_interfaces(cfg, why)) < 0)
 		return err;
-	if (!memchr(cfg->interface, 0, sizeof(cfg->interface))) {
-		why_set(why, "interface: names have at most %d characters",
-			QX_IFNAME_BYTES - 1);
-		return -EINVAL;
-	}
 	if (cfg->xdp_mode >= QX_XDP_MODE_CNT) {
 		why_set(why, "xdp_mode: %u is none of enum qx_xdp_mode", cfg->xdp_mode);
 		return -EINVAL;
