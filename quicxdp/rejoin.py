@@ -57,7 +57,7 @@ class Rejoin:
         datapath: Datapath,
         *,
         name: str,
-        changed: Callable[[bool, str], object],
+        changed: Callable[[str], object],
     ) -> None:
         """Prepare; nothing happens before `lost` or `outgrown`.
 
@@ -65,7 +65,7 @@ class Rejoin:
             loop: whose timers are used.
             datapath: of the endpoint.
             name: of the endpoint, for the log.
-            changed: called with whether there is an XDP lane from now on, and why.
+            changed: called with why, when other interfaces carry than did before.
         """
         self._loop = loop
         self._datapath = datapath
@@ -75,27 +75,29 @@ class Rejoin:
         self._delay_s = _FIRST_DELAY_S
         self.counts = LaneCounts()
 
-    @property
-    def _interface(self) -> str:
-        return ",".join(self._datapath.config.interfaces)
+    def _away(self) -> str:
+        """Name the interfaces that do not carry; an endpoint may have others that do."""
+        there = self._datapath.interfaces()
+        named = self._datapath.config.interfaces
+        return ",".join(name for name in named if name not in there)
 
     def lost(self) -> None:
         """The interface is gone."""
         self.counts.lost += 1
+        away = self._away()
         logger.warning(
             "%s is gone: %s goes on over the kernel's socket, and over AF_XDP when it is "
             "back",
-            self._interface,
+            away,
             self._name,
         )
-        self._begin(f"{self._interface} is gone; AF_XDP goes on when it is back")
+        self._begin(f"{away} is gone; AF_XDP goes on when it is back")
 
     def outgrown(self) -> None:
         """The interface has other queues, another MAC address or a larger MTU."""
-        logger.info(
-            "%s has changed: %s opens AF_XDP on it anew", self._interface, self._name
-        )
-        self._begin(f"{self._interface} has changed; AF_XDP is being opened anew")
+        away = self._away()
+        logger.info("%s has changed: %s opens AF_XDP on it anew", away, self._name)
+        self._begin(f"{away} has changed; AF_XDP is being opened anew")
 
     def stop(self) -> None:
         """Try no more; harmless when repeated."""
@@ -105,7 +107,7 @@ class Rejoin:
 
     def _begin(self, reason: str) -> None:
         self.stop()
-        self._changed(False, reason)  # noqa: FBT003  # the answer, and its reason
+        self._changed(reason)
         self._delay_s = _FIRST_DELAY_S
         self._later()
 
@@ -115,19 +117,20 @@ class Rejoin:
 
     def _try(self) -> None:
         self._timer = None
+        away = self._away()
         try:
             self._datapath.rejoin()
         except DatapathError as exc:
             self._failed(exc)
         else:
             self.counts.back += 1
-            logger.warning("%s carries %s over AF_XDP again", self._interface, self._name)
-            self._changed(True, f"{self._interface} was opened again")  # noqa: FBT003
+            logger.warning("%s carries %s over AF_XDP again", away, self._name)
+            self._changed(f"{away} was opened again")
 
     def _failed(self, exc: DatapathError) -> None:
-        reason = f"{self._interface} was not opened again: {exc.strerror}"
+        reason = f"{self._away()} was not opened again: {exc.strerror}"
         logger.debug("%s: %s", self._name, reason)
-        self._changed(False, reason)  # noqa: FBT003
+        self._changed(reason)
         if exc.errno not in _LACKS_RIGHTS:
             self._later()
             return

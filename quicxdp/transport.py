@@ -245,11 +245,11 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._rx.clear()
             self._finish(exc)
 
-    def _lane_changed(self, is_xdp: bool, reason: str) -> None:  # noqa: FBT001
+    def _lane_changed(self, reason: str) -> None:
+        there = self._live().interfaces().values()
         io = Io.SOCKET
-        if is_xdp:
-            sends = any(item.sends for item in self._live().interfaces().values())
-            io = Io.XDP if sends else Io.HYBRID
+        if there:
+            io = Io.XDP if any(item.sends for item in there) else Io.HYBRID
         self._extra["quicxdp"] = replace(self._extra["quicxdp"], io=io, reason=reason)
 
     def peer_failed(self, code: int, peer: Address | None) -> None:

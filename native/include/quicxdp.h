@@ -432,7 +432,7 @@ void qx_local(const struct qx_datapath *dp, struct qx_addr *out);
 size_t qx_memory(const struct qx_datapath *dp, uint32_t lane, uint8_t **base);
 
 /* qx_interface tells of dp's interface number n, from 0.  Returns 1 and *out, or 0: dp has no
- * such, or it is gone. */
+ * such, or qx_recv has called it gone or changed and qx_rejoin has not joined it again. */
 int qx_interface(const struct qx_datapath *dp, uint32_t n, struct qx_interface_info *out);
 
 /* qx_get_stats fills *out; one system call, and two per XDP queue. */

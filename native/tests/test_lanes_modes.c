@@ -298,6 +298,7 @@ static void one_of_several_interfaces_may_go_and_come_back(void)
 	struct qx_addr second = at_cable(1, QX_IPV4, 2, SERVER_PORT);
 	struct qx_config cfg = config_of_both();
 	int fd, gone = 0, rejoined = -EAGAIN;
+	struct qx_interface_info info;
 	char why[QX_WHY_BYTES];
 	struct qx_datapath *dp;
 
@@ -308,6 +309,8 @@ static void one_of_several_interfaces_may_go_and_come_back(void)
 		if (readable(dp, QUIET_MS))
 			gone = take(dp);
 	T_EQ(gone, -ENETDOWN);
+	T_EQ(qx_interface(dp, 0, &info), 1);
+	T_EQ(qx_interface(dp, 1, &info), 0);
 	fd = peer(&first);
 	ask(dp, fd, QX_LANE_XDP);
 	T_EQ(qx_rejoin(dp, why), -ENODEV);

@@ -29,6 +29,7 @@ PEER_PORT = 5000
 CLIENT_CNT = 20
 BODY_BYTES = 20_000
 PATIENCE_S = 30
+LOOKS_CNT = 1000
 ALPN = ["echo"]
 
 
@@ -167,8 +168,16 @@ def test_two_servers_and_twenty_clients_share_one_device(
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
-def test_one_endpoint_serves_two_named_interfaces(link: qxnet.Link) -> None:
-    """A wildcard bind takes packets over the rings of each card that was named."""
+async def _ask(link: qxnet.Link, address: str, question: bytes) -> bytes:
+    with link.client.entered():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.setblocking(False)
+        return await qxecho.ask(sock, question, (address, 7007))
+
+
+def _lay_second_cable(link: qxnet.Link) -> str:
+    """Return the name of the server's end."""
     second = ("qxsecond0", "qxsecond1")
     link.server.run(["ip", "link", "add", second[0], "type", "veth", "peer", "name",
                      second[1], "netns", link.client.name])  # fmt: skip
@@ -178,29 +187,59 @@ def test_one_endpoint_serves_two_named_interfaces(link: qxnet.Link) -> None:
     ):
         netns.run(["ip", "addr", "add", f"{host}/24", "dev", name])
         netns.run(["ip", "link", "set", name, "up"])
+    return second[0]
+
+
+async def _serve_on_both(
+    link: qxnet.Link, second: str
+) -> tuple[asyncio.DatagramTransport, qxecho.Heard]:
+    with link.server.entered():
+        return await quicxdp.create_datagram_endpoint(
+            qxecho.Heard,
+            local_addr=("0.0.0.0", 7007),  # noqa: S104  # that is the test
+            io="xdp",
+            interface=[link.server.interface, second],
+        )
+
+
+def test_one_endpoint_serves_two_named_interfaces(link: qxnet.Link) -> None:
+    """A wildcard bind takes packets over the rings of each card that was named."""
+    second = _lay_second_cable(link)
 
     async def main() -> None:
-        with link.server.entered():
-            transport, heard = await quicxdp.create_datagram_endpoint(
-                qxecho.Heard,
-                local_addr=("0.0.0.0", 7007),  # noqa: S104  # that is the test
-                io="xdp",
-                interface=[link.server.interface, second[0]],
-            )
+        transport, heard = await _serve_on_both(link, second)
         info = transport.get_extra_info("quicxdp")
-        assert info.interface == f"{link.server.interface},{second[0]}"
+        assert info.interface == f"{link.server.interface},{second}"
         for number, address in enumerate(("10.77.0.1", "10.79.0.1")):
-            with link.client.entered():
-                sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            with sock:
-                sock.setblocking(False)
-                answer = await qxecho.ask(sock, b"%d" % number, (address, 7007))
-            assert answer == b"%d" % number
+            assert await _ask(link, address, b"%d" % number) == b"%d" % number
         stats = info.stats()
         transport.close()
         await asyncio.sleep(0)
         assert stats.lanes["xdp"].rx_packets == len(heard.datagrams) == 2
-        assert list(stats.interfaces) == [link.server.interface, second[0]]
+        assert list(stats.interfaces) == [link.server.interface, second]
         assert all(set(i.modes) == {"copy"} for i in stats.interfaces.values())
+
+    asyncio.run(main())
+
+
+def test_an_endpoint_that_lost_one_of_two_interfaces_says_so(link: qxnet.Link) -> None:
+    """The other one carries on, and an operator sees which is which."""
+    second = _lay_second_cable(link)
+
+    async def main() -> None:
+        transport, _ = await _serve_on_both(link, second)
+        link.server.run(["ip", "link", "del", second])
+        for _ in range(LOOKS_CNT):
+            assert await _ask(link, "10.77.0.1", b"x") == b"x"
+            info = transport.get_extra_info("quicxdp")
+            if info.reason.startswith(f"{second} "):
+                break
+        stats = info.stats()
+        transport.close()
+        await asyncio.sleep(0)
+        assert info.reason.startswith(f"{second} ")
+        assert info.io is quicxdp.Io.XDP
+        assert list(stats.interfaces) == [link.server.interface]
+        assert stats.lanes_lost == 1
 
     asyncio.run(main())

@@ -22,13 +22,14 @@ class Scene:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.waiting: list[tuple[float, Callable[[], object], SimpleNamespace]] = []
-        self.told: list[tuple[bool, str]] = []
+        self.told: list[str] = []
         self.config = SimpleNamespace(interfaces=("eth1",))
+        self.there: dict[str, object] = {}
         self.subject = Rejoin(
             cast("Any", self),
             cast("Any", self),
             name="('192.0.2.1', 443)",
-            changed=lambda is_xdp, reason: self.told.append((is_xdp, reason)),
+            changed=self.told.append,
         )
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Any:  # noqa: ANN401
@@ -37,6 +38,10 @@ class Scene:
         timer.cancel = lambda: setattr(timer, "cancelled", True)
         self.waiting.append((delay_s, callback, timer))
         return timer
+
+    def interfaces(self) -> dict[str, object]:
+        """As `Datapath.interfaces`: those that carry."""
+        return self.there
 
     def rejoin(self) -> None:
         """As `Datapath.rejoin`."""
@@ -70,8 +75,8 @@ def test_it_tries_more_and_more_seldom_until_the_interface_is_back(
     assert delays[0] < 0.1
     assert delays[-1] == 1.0
     assert scene.waiting == []
-    assert scene.told[0] == (False, "eth1 is gone; AF_XDP goes on when it is back")
-    assert scene.told[-1] == (True, "eth1 was opened again")
+    assert scene.told[0] == "eth1 is gone; AF_XDP goes on when it is back"
+    assert scene.told[-1] == "eth1 was opened again"
     counts = scene.subject.counts
     assert (counts.lost, counts.back, counts.given_up) == (1, 1, 0)
     # However long it took: one line when it went, one when it was back.
@@ -91,8 +96,8 @@ def test_rights_that_were_given_up_end_it_with_one_line(
     assert scene.answers == [0]
     assert scene.waiting == []
     assert scene.subject.counts.given_up == 1
-    assert not scene.told[-1][0]
-    assert f"answer {code}" in scene.told[-1][1]
+    assert "was not opened again" in scene.told[-1]
+    assert f"answer {code}" in scene.told[-1]
     assert caplog.text.count("stays on the kernel's socket") == 1
 
 
@@ -105,6 +110,22 @@ def test_a_changed_interface_counts_as_back_and_not_as_lost() -> None:
 
     counts = scene.subject.counts
     assert (counts.lost, counts.back, counts.given_up) == (0, 1, 0)
+
+
+def test_only_the_interface_that_went_is_named() -> None:
+    """Who reads the log of a host with two cards pulls the right cable."""
+    scene = Scene()
+    scene.config.interfaces = ("eth1", "eth2")
+    scene.there = {"eth1": None}
+    scene.answers = [errno.ENODEV, 0]
+    scene.subject.lost()
+    scene.pass_time()
+
+    assert scene.told == [
+        "eth2 is gone; AF_XDP goes on when it is back",
+        f"eth2 was not opened again: joining the interface: answer {errno.ENODEV}",
+        "eth2 was opened again",
+    ]
 
 
 def test_news_while_trying_begin_anew_with_one_timer() -> None:

@@ -313,7 +313,7 @@ int qx_interface(const struct qx_datapath *dp, uint32_t n, struct qx_interface_i
 	if (err < 0)
 		return err;
 	dp = datapath_member(dp, n);
-	if (!dp || !dp->dev)
+	if (!dp || !dp->dev || dp->port_down || dp->port_stale)
 		return 0;
 	device_info(dp->dev, out);
 	out->tx = dp->port_sends;
