@@ -1,5 +1,5 @@
 /* lanes.h: a server on AF_XDP at one end of the cable (netns.h, qxb) and plain kernel sockets
- * at the other: what test_lanes.c and test_trouble.c share.
+ * at the other: what the tests of AF_XDP with traffic share.
  *
  * A datagram's bytes follow from its length and its first byte, so every one is checked. */
 #ifndef QX_LANES_H
@@ -303,6 +303,26 @@ static inline void peer_hears(int fd, uint32_t len_bytes, uint8_t first)
 	T_EQ(recv(fd, bytes, sizeof(bytes), 0), len_bytes);
 	for (uint32_t i = 0; i < len_bytes; i++)
 		T_EQ(bytes[i], pattern_byte(first, i));
+}
+
+/* talk_of sends one datagram each way; over this lane it reaches the server. */
+static inline void talk_of(struct qx_datapath *dp, const struct qx_addr *addr,
+			   enum qx_lane lane, uint32_t len_bytes)
+{
+	int fd = peer(addr);
+
+	heard_clear();
+	peer_send(fd, len_bytes, 1);
+	hear(dp, 1);
+	T_EQ(heard.lane[lane], 1);
+	T_EQ(send_to(dp, &heard.path, len_bytes, 2), 1);
+	peer_hears(fd, len_bytes, 2);
+	close(fd);
+}
+
+static inline void talk(struct qx_datapath *dp, const struct qx_addr *addr, enum qx_lane lane)
+{
+	talk_of(dp, addr, lane, 100);
 }
 
 /* ---- The kernel's own counters, as a second witness ---- */

@@ -50,20 +50,6 @@ static void told(struct qx_datapath *dp, int code)
 	T_EQ(n, code);
 }
 
-/* One datagram each way, and which lane it takes to the server. */
-static void talk(struct qx_datapath *dp, const struct qx_addr *addr, enum qx_lane lane)
-{
-	int fd = peer(addr);
-
-	heard_clear();
-	peer_send(fd, 100, 1);
-	hear(dp, 1);
-	T_EQ(heard.lane[lane], 1);
-	T_EQ(send_to(dp, &heard.path, 100, 2), 1);
-	peer_hears(fd, 100, 2);
-	close(fd);
-}
-
 static void delete_interface(void)
 {
 	T_EQ(netns_ip(NETNS_B, "link del qxb\n"), 0);
@@ -206,21 +192,13 @@ static void a_larger_mtu_is_told_and_followed(void)
 {
 	struct qx_addr addr = netns_addr(QX_IPV4, 2, SERVER_PORT);
 	struct qx_datapath *dp;
-	int fd;
 
 	T_EQ(netns_ip(NETNS_B, "link set qxb mtu 1300\n"), 0);
 	dp = open_server(addr);
 	T_EQ(netns_ip(NETNS_B, "link set qxb mtu 1500\n"), 0);
 	told(dp, -ESTALE);
 	rejoin_soon(dp);
-	fd = peer(&addr);
-	heard_clear();
-	peer_send(fd, 1472, 1);
-	hear(dp, 1);
-	T_EQ(heard.lane[QX_LANE_XDP], 1);
-	T_EQ(send_to(dp, &heard.path, 1472, 2), 1);
-	peer_hears(fd, 1472, 2);
-	close(fd);
+	talk_of(dp, &addr, QX_LANE_XDP, 1472);
 	close_server(dp);
 }
 

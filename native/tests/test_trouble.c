@@ -19,21 +19,14 @@ static void expect_service(const struct qx_addr *addr, enum qx_lane lane)
 	struct qx_config cfg = server_config(*addr);
 	struct qx_datapath *dp = NULL;
 	char why[QX_WHY_BYTES];
-	int fd, err;
+	int err;
 
 	if (lane == QX_LANE_SOCKET)
 		cfg.interface[0] = '\0';
 	err = try_server(&dp, &cfg, why);
 	if (err)
 		T_FAIL("%d: %s", err, why);
-	fd = peer(addr);
-	heard_clear();
-	peer_send(fd, 100, 1);
-	hear(dp, 1);
-	T_EQ(heard.lane[lane], 1);
-	T_EQ(send_to(dp, &heard.path, 100, 2), 1);
-	peer_hears(fd, 100, 2);
-	close(fd);
+	talk(dp, addr, lane);
 	close_server(dp);
 }
 
