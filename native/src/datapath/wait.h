@@ -2,9 +2,9 @@
  * a thread that waits in its place.
  *
  * wait_linux.c is an epoll instance that holds another one with the lanes' descriptors (so
- * that they can be held back together), a timerfd for the armed deadline (event loops do not fire below a millisecond) and an eventfd by which
- * another endpoint of the same device signals this one.  wait_win.c is a list of handles
- * that a thread waits for.
+ * that they can be held back together), a timerfd for the armed deadline (event loops do not
+ * fire below a millisecond) and an eventfd by which another endpoint of the same device, or
+ * this one, signals.  wait_win.c is a list of handles that a thread waits for.
  *
  * Everything here belongs to the datapath's thread, except wait_until. */
 #ifndef QX_WAIT_H
