@@ -6,34 +6,27 @@ becomes one event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pylsqpack
 
-from . import fields as sections
 from . import varint
 from .codes import ErrorCode, FrameType
 from .core import SERVER_OPENED, UNIDIRECTIONAL, ConnectionFault
 from .events import (
     DatagramReceived,
     DataReceived,
-    InterimReceived,
     RequestReceived,
     RequestRefused,
-    ResponseReceived,
     SendingStopped,
     SessionStreamReceived,
     StreamReset,
-    TrailersReceived,
 )
-from .fields import NO_LENGTH, Malformed, TooLarge
+from .fields import Malformed, TooLarge
+from .messages import MessageFault, Messages, check_length, malformed
 from .priority import DEFAULT, Priority, priority_of
-from .sessions import Sessions
-from .states import RECV_ROWS, RECV_WHOLE, REQUEST_ERRORS, STREAM_ERRORS, Got, Recv, Send
-from .stream import Input, Kind, Stream
-
-if TYPE_CHECKING:
-    from .events import Fields
+from .states import REQUEST_ERRORS, Got, Recv, Send
+from .stream import Input, Stream
 
 _DATA: Final = int(FrameType.DATA)
 _HEADERS: Final = int(FrameType.HEADERS)
@@ -43,25 +36,9 @@ _ONE_BYTE: Final = 0x40
 _TWO_BYTES_END: Final = 0x80
 _SHORT_HEAD_BYTES: Final = 3
 _STREAM_KIND: Final = SERVER_OPENED | UNIDIRECTIONAL
-_WAIT: Final = Recv.WAIT
-# A third of the time that the class itself takes.
-_new = tuple.__new__
-_SUCCESS: Final = range(200, 300)
-_NO_CONTENT: Final = (204, 304)
-_FINAL: Final = 200
-_TOO_LARGE: Final = 431
 
 
-class _MessageFault(Exception):  # noqa: N818  (of the peer, and it ends a message)
-    """A message is malformed or incomplete; other streams go on."""
-
-    def __init__(self, error_code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.error_code = error_code
-        self.reason = reason
-
-
-class Receiving(Sessions):
+class Receiving(Messages):
     """The receiving half."""
 
     # ---- From QUIC ---------------------------------------------------------------------
@@ -197,10 +174,10 @@ class Receiving(Sessions):
             self._request_received(stream, fields, ended=True)
         except pylsqpack.DecompressionFailed as error:
             raise _decompression_failed() from error
-        except (Malformed, _MessageFault, TooLarge) as fault:
+        except (Malformed, MessageFault, TooLarge) as fault:
             stream.recv = Recv.DONE
             self._give_up(
-                stream, _malformed(fault) if isinstance(fault, Malformed) else fault
+                stream, malformed(fault) if isinstance(fault, Malformed) else fault
             )
         return True
 
@@ -245,29 +222,12 @@ class Receiving(Sessions):
                 self._body_received(stream, state, [data])
                 return len(data)
             return self._read_frames(stream, state, data, ended=ended)
-        except (_MessageFault, TooLarge) as fault:
+        except (MessageFault, TooLarge) as fault:
             if ended:
                 stream.recv = Recv.DONE  # there is nothing left to be stopped
                 self._drop_input(stream)
             self._give_up(stream, fault)
         return 0
-
-    def _give_up(self, stream: Stream, fault: _MessageFault | TooLarge) -> None:
-        if isinstance(fault, TooLarge):
-            self._refuse_size(stream)
-        else:
-            self._fail_message(stream, fault.error_code, fault.reason)
-
-    def _step(self, stream: Stream, got: Got) -> None:
-        """Move on in the table, or fail as it says."""
-        state = RECV_ROWS[stream.recv][got]
-        if isinstance(state, Recv):
-            stream.recv = state
-            return
-        reason = f"{got.name} in the state {stream.recv.name}"
-        if state in STREAM_ERRORS:
-            raise _MessageFault(state, reason)
-        raise ConnectionFault(state, reason)
 
     # ---- Frames ------------------------------------------------------------------------
 
@@ -323,15 +283,10 @@ class Receiving(Sessions):
         elif stream.recv < Recv.UNWANTED:  # not told with the section that was last
             data = b"".join(pieces)
             state.body_bytes += len(data)
-            _check_length(state)
+            check_length(state)
             self._step(stream, Got.END)
             self._events.append(DataReceived(stream.id, data, ended=True))
             self._input_ended(stream)
-
-    def _input_ended(self, stream: Stream) -> None:
-        stream.input = None
-        if stream.send >= Send.ENDED or stream.kind is Kind.SESSION:
-            self._settle(stream)
 
     def _body_received(self, stream: Stream, state: Input, pieces: list[bytes]) -> None:
         if not pieces:
@@ -340,7 +295,7 @@ class Receiving(Sessions):
         pieces.clear()
         state.body_bytes += len(data)
         if 0 <= state.expected_bytes < state.body_bytes:
-            raise _MessageFault(
+            raise MessageFault(
                 ErrorCode.H3_MESSAGE_ERROR, "the body is longer than its content-length"
             )
         self._events.append(DataReceived(stream.id, data, ended=False))
@@ -350,19 +305,6 @@ class Receiving(Sessions):
             raise ConnectionFault(
                 error, f"frame type {kind:#x} must not come on a request stream"
             )
-
-    def _check_section(self, stream: Stream, length: int) -> None:
-        """Check, before it is kept or decoded, that a section may come, so long."""
-        if stream.recv >= Recv.BODY:
-            state = RECV_ROWS[stream.recv][Got.TRAILERS]
-            if not isinstance(state, Recv):
-                raise ConnectionFault(state, f"HEADERS in the state {stream.recv.name}")
-        if stream.id & SERVER_OPENED:
-            raise ConnectionFault(
-                ErrorCode.H3_STREAM_CREATION_ERROR, "servers open no request streams"
-            )
-        if length > self.config.field_section_bytes_max:
-            raise TooLarge
 
     # ---- Sections ----------------------------------------------------------------------
 
@@ -390,124 +332,6 @@ class Receiving(Sessions):
             ended = ended and end == len(data)
             self._section_received(stream, state, (decoder, fields), ended=ended)
 
-    def _section_received(
-        self,
-        stream: Stream,
-        state: Input,
-        decoded: tuple[bytes, Fields],
-        *,
-        ended: bool,
-    ) -> None:
-        decoder, fields = decoded
-        if decoder and self._blocks:
-            self._quic.send_stream_data(self._decoder_id, decoder)
-        try:
-            if stream.recv >= Recv.BODY:
-                self._trailers_received(stream, state, fields, ended=ended)
-            elif self._is_client:
-                self._response_received(stream, state, fields, ended=ended)
-            else:
-                state.expected_bytes = self._request_received(stream, fields, ended=ended)
-        except Malformed as malformed:
-            raise _malformed(malformed) from malformed
-
-    def _request_received(self, stream: Stream, fields: Fields, *, ended: bool) -> int:
-        """Tell of a request; return its content-length, or NO_LENGTH."""
-        config = self.config
-        request = sections.request_untrusted(
-            fields,
-            config.field_section_bytes_max,
-            with_protocol=config.connect_protocol,
-        )
-        method, scheme, authority, path, protocol, rest, length = request
-        if method == b"CONNECT":
-            is_session = config.webtransport and protocol == b"webtransport"
-            stream.kind = Kind.SESSION if is_session else Kind.CONNECT
-            length = NO_LENGTH
-        elif method == b"HEAD":
-            stream.kind = Kind.HEAD
-        if ended and length > 0:
-            raise _MessageFault(
-                ErrorCode.H3_MESSAGE_ERROR, "a content-length, and no body"
-            )
-        if ended and stream.recv is _WAIT:
-            stream.recv = RECV_WHOLE
-            stream.input = None
-        else:
-            self._step(stream, Got.CONNECT if method == b"CONNECT" else Got.HEAD)
-        stream.is_told = True
-        self.request_cnt += 1
-        self._events.append(
-            _new(
-                RequestReceived,
-                (stream.id, method, scheme, authority, path, protocol, rest, ended),
-            )
-        )
-        if self.request_cnt >= config.requests_max and not self.is_draining:
-            self.send_goaway()
-        return length
-
-    def _response_received(
-        self, stream: Stream, state: Input, fields: Fields, *, ended: bool
-    ) -> None:
-        status, rest, length = sections.response_untrusted(
-            fields, self.config.field_section_bytes_max
-        )
-        if status < _FINAL:
-            self._step(stream, Got.INTERIM)
-            self._events.append(InterimReceived(stream.id, status, rest))
-            if ended:
-                self._step(stream, Got.END)
-            return
-        if stream.kind >= Kind.CONNECT and status in _SUCCESS:
-            self._step(stream, Got.CONNECT)
-            if stream.kind is Kind.SESSION:
-                self._begin_session(stream)
-        else:
-            self._step(stream, Got.HEAD)
-            # RFC 9110 section 8.6: the length of what another request would have got.
-            without_body = stream.kind is Kind.HEAD or status in _NO_CONTENT
-            state.expected_bytes = 0 if without_body else length
-        if ended:
-            _check_length(state)
-            self._step(stream, Got.END)
-        self._events.append(ResponseReceived(stream.id, status, rest, ended))
-        if ended:
-            self._input_ended(stream)
-
-    def _trailers_received(
-        self, stream: Stream, state: Input, fields: Fields, *, ended: bool
-    ) -> None:
-        fields = sections.trailers_untrusted(fields, self.config.field_section_bytes_max)
-        self._step(stream, Got.TRAILERS)
-        _check_length(state)
-        if ended:
-            self._step(stream, Got.END)
-        self._events.append(TrailersReceived(stream.id, fields, ended))
-        if ended:
-            self._input_ended(stream)
-
-    def _refuse_size(self, stream: Stream) -> None:
-        """Answer a section that is larger than was allowed (RFC 9114 section 4.2.2)."""
-        if self._is_client or stream.is_told:
-            self._fail_message(
-                stream, ErrorCode.H3_EXCESSIVE_LOAD, "a section is larger than allowed"
-            )
-            return
-        self._want_no_more(stream, ErrorCode.H3_NO_ERROR)
-        section = self._encode(stream.id, [(b":status", b"%d" % _TOO_LARGE)])
-        stream.send = Send.ENDED
-        self._write(stream, varint.frame(_HEADERS, section), end=True)
-        self._events.append(
-            RequestRefused(
-                stream.id,
-                _TOO_LARGE,
-                ErrorCode.H3_NO_ERROR,
-                f"the fields are larger than {self.config.field_section_bytes_max} bytes",
-            )
-        )
-        self._settle(stream)
-
     # ---- Sections that wait for QPACK's encoder stream ---------------------------------
 
     def _resume(self, stream: Stream) -> None:
@@ -524,7 +348,7 @@ class Receiving(Sessions):
             self._section_received(stream, state, decoded, ended=ended and not rest)
         except pylsqpack.DecompressionFailed as error:
             raise _decompression_failed() from error
-        except (_MessageFault, TooLarge) as fault:
+        except (MessageFault, TooLarge) as fault:
             self._give_up(stream, fault)
         else:
             if rest:
@@ -551,15 +375,6 @@ class Receiving(Sessions):
             self._settle(stream)
         return len(data)
 
-    # ---- What the sending half has -----------------------------------------------------
-
-    def _encode(self, stream_id: int, fields: Fields) -> bytes:
-        raise NotImplementedError
-
-    def send_goaway(self, *, final: bool = True) -> None:
-        """Send GOAWAY."""
-        raise NotImplementedError
-
 
 def _frame_at(data: bytes, at: int) -> tuple[int, int, int]:
     """Return type and length of a frame, and where it begins; -1 if more must come."""
@@ -581,17 +396,6 @@ def _pass_on(state: Input, data: bytes, at: int, pieces: list[bytes]) -> int:
     if not state.is_skipping:
         pieces.append(data[at:end])
     return end
-
-
-def _check_length(state: Input) -> None:
-    if state.expected_bytes not in (NO_LENGTH, state.body_bytes):
-        raise _MessageFault(
-            ErrorCode.H3_MESSAGE_ERROR, "the body is shorter than its content-length"
-        )
-
-
-def _malformed(why: Malformed) -> _MessageFault:
-    return _MessageFault(ErrorCode.H3_MESSAGE_ERROR, str(why))
 
 
 def _decompression_failed() -> ConnectionFault:
