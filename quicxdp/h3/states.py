@@ -1,7 +1,7 @@
 """The states of a stream's two halves, and of the control stream, written out in full.
 
 A cell is the next state, or the error that the step is.  Nothing else decides what
-may follow what; tests/unit/test_h3_states.py walks every cell.
+may follow what; tests/h3/test_h3_states.py walks every cell.
 """
 
 from __future__ import annotations
