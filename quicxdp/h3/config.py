@@ -26,8 +26,9 @@ class H3Config:
             have a `max_datagram_frame_size`.
         webtransport: offer WebTransport; needs the two before it.
         requests_max: after so many the server sends GOAWAY by itself.
-        cancelled_max: so many more requests may be cancelled than were answered before
-            the client is taken for an attacker (CVE-2023-44487, "rapid reset").
+        cancelled_max: so many more requests may be cancelled, or broken by what follows
+            their head, than were answered before the client is taken for an attacker
+            (CVE-2023-44487, "rapid reset"; CVE-2025-8671, "made you reset").
         useless_frames_max: so many frames without content (empty, unknown, tiny and
             many) may come, beyond what useful data has earned.
     """

@@ -152,7 +152,14 @@ class Core:
             self._quic.reset_stream(stream.id, error_code)
 
     def _fail_message(self, stream: Stream, error_code: int, reason: str) -> None:
-        """Give both halves up, because what arrived is malformed or incomplete."""
+        """Give both halves up, because what arrived is malformed or incomplete.
+
+        Raises:
+            ConnectionFault: the peer has us do so too often.
+        """
+        if stream.is_told:
+            # As much work for nothing as if the peer had cancelled it (CVE-2025-8671).
+            self._cancelled(stream)
         self._want_no_more(stream, error_code)
         self._break_off(stream, error_code)
         if stream.is_told:

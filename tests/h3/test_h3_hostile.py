@@ -433,6 +433,31 @@ def test_requests_that_are_cancelled_at_once_end_the_connection() -> None:
     assert number == 20
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        data_frame(b"longer than it says"),
+        section([(b":path", b"/")]),
+        section([(b"x", bytes(17_000))]),
+    ],
+    ids=["body", "trailers", "size"],
+)
+def test_requests_that_are_broken_on_purpose_end_the_connection(broken: bytes) -> None:
+    """CVE-2025-8671: who makes us reset a request has its work done for nothing, too."""
+    pair = Pair(H3Config(cancelled_max=20))
+    head = section([*POST, (b"content-length", b"3")])
+    for number in range(100):
+        pair.server.receive(4 * number, head, False)
+        pair.server.receive(4 * number, broken, False)
+        if pair.server.is_failed:
+            break
+
+    check_closed(
+        pair, pair.server.take_events(), ErrorCode.H3_EXCESSIVE_LOAD, by="server"
+    )
+    assert number == 20
+
+
 def test_answers_that_go_nowhere_earn_nothing() -> None:
     """An upload that is kept open, and whose answer is stopped, is cancelled too."""
     pair = Pair(H3Config(cancelled_max=20))
