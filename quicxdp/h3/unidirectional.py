@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # Frames of a control stream that mean something here; what is longer means harm.
 _CONTROL_FRAME_BYTES_MAX: Final = 4096
 _PRIORITY_UPDATES_MAX: Final = 128
+# More than there are (a dozen), with room for those that are there to be ignored; all
+# that fit a frame would cost us 100 KB a connection.
+_SETTINGS_MAX: Final = 64
 # The largest stream ID of a request; a GOAWAY with it refuses none yet.
 REQUEST_ID_MAX: Final = varint.MAX - 3
 _FLAGS: Final = (
@@ -227,6 +230,10 @@ class Unidirectional(Core):
                     f"setting {setting:#x} comes twice or is HTTP/2's",
                 )
             settings[setting] = value
+            if len(settings) > _SETTINGS_MAX:
+                raise ConnectionFault(
+                    ErrorCode.H3_EXCESSIVE_LOAD, "SETTINGS has too many of them"
+                )
         for flag in _FLAGS:
             if settings.get(flag, 0) > 1:
                 raise ConnectionFault(

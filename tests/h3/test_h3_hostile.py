@@ -609,6 +609,7 @@ def test_a_goaway_of_a_server_names_a_request(pair: Pair) -> None:
         (settings((Setting.H3_DATAGRAM, 2)), ErrorCode.H3_SETTINGS_ERROR),
         (settings((Setting.ENABLE_CONNECT_PROTOCOL, 2)), ErrorCode.H3_SETTINGS_ERROR),
         (settings((Setting.ENABLE_WEBTRANSPORT, 1)), ErrorCode.H3_SETTINGS_ERROR),
+        (settings(*((0x21 + n, 0) for n in range(65))), ErrorCode.H3_EXCESSIVE_LOAD),
         (frame(FrameType.SETTINGS, b"\x06"), ErrorCode.H3_FRAME_ERROR),
         (frame(FrameType.SETTINGS, b"\x06\x40"), ErrorCode.H3_FRAME_ERROR),
     ],
@@ -623,6 +624,18 @@ def test_bad_settings_end_the_connection(data: bytes, code: ErrorCode) -> None:
     assert wire.closed is not None
     assert wire.closed[0] == code
     assert isinstance(server.take_events()[-1], ConnectionFailed)
+
+
+def test_settings_that_nobody_knows_are_no_error() -> None:
+    """RFC 9114 section 7.2.4.1: peers send some so that nobody gets used to none."""
+    server = Connection(Wire(is_client=False), is_client=False)
+    told = {0x21 + 0x1F * number: number for number in range(64)}
+
+    server.receive(
+        CLIENT_CONTROL, opened(StreamType.CONTROL, settings(*told.items())), False
+    )
+
+    assert server.peer_settings == told
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3])
