@@ -261,20 +261,33 @@ class Connection(Receiving):
         self._settle(stream)
         return sent
 
-    def send_datagram(self, stream_id: int, data: bytes) -> None:
+    def send_datagram(self, stream_id: int, data: bytes) -> bool:
         """Send an HTTP datagram that belongs to a request.
 
+        Returns:
+            Whether it goes anywhere; the peer may have given the request up.
+
         Raises:
-            LocalProtocolError: the peer does not take datagrams, or the request is over.
+            LocalProtocolError: the peer does not take datagrams, it is no request, or our
+                half of it has ended (RFC 9297 section 2.1).
             ValueError: it is too large for a packet.
         """
         if not self.peer_settings.get(Setting.H3_DATAGRAM) or not self.config.datagrams:
             raise LocalProtocolError(
                 "HTTP datagrams were not agreed on; both ends must set H3_DATAGRAM"
             )
-        if stream_id not in self._streams or stream_id % 4:
-            raise LocalProtocolError(f"stream {stream_id} is no request under way")
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return self._is_over(stream_id)
+        if stream.session_id >= 0 or stream.send is _ENDED:
+            raise LocalProtocolError(
+                f"stream {stream_id} is no request, or our half has ended; datagrams "
+                f"come before its end"
+            )
+        if stream.send is _GONE:
+            return False
         self._quic.send_datagram_frame(varint.encode(stream_id // 4) + data)
+        return True
 
     # ---- Ends --------------------------------------------------------------------------
 

@@ -112,10 +112,15 @@ class Receiving(Messages):
                 )
             )
             return
-        # For a stream that is over, or not known yet, it is dropped, as on any way (RFC
-        # 9297 section 2.1).
+        # For a request whose half is over, or that is not known yet, it is dropped, as on
+        # any way (RFC 9297 section 2.1).
         stream = self._streams.get(quarter_id * 4)
-        if stream is not None and stream.is_told and self.config.datagrams:
+        if (
+            stream is not None
+            and stream.is_told
+            and stream.recv < Recv.SESSION
+            and self.config.datagrams
+        ):
             self._events.append(DatagramReceived(stream.id, data[at:]))
 
     def priority(self, request: RequestReceived) -> Priority:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from qxwires import GET, Pair
 
@@ -25,6 +27,9 @@ from quicxdp.h3 import (
     varint,
 )
 from quicxdp.h3.codes import FrameType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTROL = 2  # the client's control stream
 FIELDS = [(b"server", b"test")]
@@ -151,7 +156,7 @@ def test_wrong_use_is_refused_and_nothing_is_sent(pair: Pair) -> None:
     server = pair.server
     stream_id = pair.client.send_request(GET)
     pair.run()
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: server.send_data(stream_id, b"x"),
         lambda: server.send_trailers(stream_id, FIELDS),
         lambda: server.send_response(stream_id, 103, []),
@@ -167,7 +172,8 @@ def test_wrong_use_is_refused_and_nothing_is_sent(pair: Pair) -> None:
         lambda: server.send_request(GET),
         lambda: server.send_datagram(stream_id, b"x"),
         lambda: server.open_session_stream(stream_id),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(LocalProtocolError):
             call()
         assert pair.server_wire.sent == []

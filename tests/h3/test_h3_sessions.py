@@ -86,6 +86,38 @@ def test_datagrams_go_to_their_request(session: tuple[Pair, int]) -> None:
         pair.server.send_datagram(session_id + 4, b"x")
 
 
+def test_datagrams_end_with_the_half_that_they_go_with() -> None:
+    """RFC 9297 section 2.1: behind an end, none is sent and none is told."""
+    pair = Pair(OFFER, OFFER)
+    asked = pair.client.send_request(connect(b"own"), end=False)
+    whole = pair.client.send_request(GET)
+    pair.run()
+    pair.take()
+
+    for stream_id in (asked, whole):
+        pair.server.receive_datagram(varint.encode(stream_id // 4) + b"x")
+    assert pair.server.take_events() == [DatagramReceived(asked, b"x")]
+
+    assert pair.server.send_datagram(whole, b"x")
+    pair.server.send_response(asked, 200, [])
+    with pytest.raises(LocalProtocolError, match="has ended"):
+        pair.server.send_datagram(asked, b"x")
+
+
+def test_a_datagram_for_a_request_that_was_given_up_goes_nowhere() -> None:
+    """The peer's timing must not raise in an application that does as it was told."""
+    pair = Pair(OFFER, OFFER)
+    stream_id = pair.client.send_request(connect(b"own"), end=False)
+    pair.run()
+
+    pair.server.receive_stop(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+    assert not pair.server.send_datagram(stream_id, b"x")
+    pair.server.receive_reset(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+    assert not pair.server.send_datagram(stream_id, b"x")
+
+    assert pair.server_wire.datagrams == []
+
+
 @pytest.mark.parametrize("by_client", [True, False])
 @pytest.mark.parametrize("unidirectional", [True, False])
 @pytest.mark.parametrize("piece_bytes", [None, 1])
