@@ -61,9 +61,17 @@ class Messages(Sessions):
             raise MessageFault(state, reason)
         raise ConnectionFault(state, reason)
 
-    def _give_up(self, stream: Stream, fault: MessageFault | TooLarge) -> None:
+    def _give_up(
+        self, stream: Stream, fault: Malformed | MessageFault | TooLarge, *, ended: bool
+    ) -> None:
+        """End a message for what is wrong with it; *ended*: all of it has come."""
+        if ended:
+            stream.recv = Recv.DONE  # there is nothing left to be stopped
+            self._drop_input(stream)
         if isinstance(fault, TooLarge):
             self._refuse_size(stream)
+        elif isinstance(fault, Malformed):
+            self._fail_message(stream, ErrorCode.H3_MESSAGE_ERROR, str(fault))
         else:
             self._fail_message(stream, fault.error_code, fault.reason)
 
@@ -98,15 +106,12 @@ class Messages(Sessions):
         decoder, fields = decoded
         if decoder and self._blocks:
             self._quic.send_stream_data(self._decoder_id, decoder)
-        try:
-            if stream.recv >= Recv.BODY:
-                self._trailers_received(stream, state, fields, ended=ended)
-            elif self._is_client:
-                self._response_received(stream, state, fields, ended=ended)
-            else:
-                state.expected_bytes = self._request_received(stream, fields, ended=ended)
-        except Malformed as why:
-            raise malformed(why) from why
+        if stream.recv >= Recv.BODY:
+            self._trailers_received(stream, state, fields, ended=ended)
+        elif self._is_client:
+            self._response_received(stream, state, fields, ended=ended)
+        else:
+            state.expected_bytes = self._request_received(stream, fields, ended=ended)
 
     def _request_received(self, stream: Stream, fields: Fields, *, ended: bool) -> int:
         """Tell of a request; return its content-length, or NO_LENGTH."""
@@ -221,8 +226,3 @@ def check_length(state: Input) -> None:
         raise MessageFault(
             ErrorCode.H3_MESSAGE_ERROR, "the body is shorter than its content-length"
         )
-
-
-def malformed(why: Malformed) -> MessageFault:
-    """Return what ends a message whose fields are malformed."""
-    return MessageFault(ErrorCode.H3_MESSAGE_ERROR, str(why))

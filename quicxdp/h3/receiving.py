@@ -23,7 +23,7 @@ from .events import (
     StreamReset,
 )
 from .fields import Malformed, TooLarge
-from .messages import MessageFault, Messages, check_length, malformed
+from .messages import MessageFault, Messages, check_length
 from .priority import DEFAULT, Priority, priority_of
 from .states import REQUEST_ERRORS, Got, Recv, Send
 from .stream import Input, Stream
@@ -180,10 +180,7 @@ class Receiving(Messages):
         except pylsqpack.DecompressionFailed as error:
             raise _decompression_failed() from error
         except (Malformed, MessageFault, TooLarge) as fault:
-            stream.recv = Recv.DONE
-            self._give_up(
-                stream, malformed(fault) if isinstance(fault, Malformed) else fault
-            )
+            self._give_up(stream, fault, ended=True)
         return True
 
     def _reset(self, stream: Stream, error_code: int) -> None:
@@ -227,11 +224,8 @@ class Receiving(Messages):
                 self._body_received(stream, state, [data])
                 return len(data)
             return self._read_frames(stream, state, data, ended=ended)
-        except (MessageFault, TooLarge) as fault:
-            if ended:
-                stream.recv = Recv.DONE  # there is nothing left to be stopped
-                self._drop_input(stream)
-            self._give_up(stream, fault)
+        except (Malformed, MessageFault, TooLarge) as fault:
+            self._give_up(stream, fault, ended=ended)
         return 0
 
     # ---- Frames ------------------------------------------------------------------------
@@ -353,8 +347,8 @@ class Receiving(Messages):
             self._section_received(stream, state, decoded, ended=ended and not rest)
         except pylsqpack.DecompressionFailed as error:
             raise _decompression_failed() from error
-        except (MessageFault, TooLarge) as fault:
-            self._give_up(stream, fault)
+        except (Malformed, MessageFault, TooLarge) as fault:
+            self._give_up(stream, fault, ended=ended)
         else:
             if rest:
                 used_bytes = self._receive_request(stream, rest, ended=ended)
