@@ -7,7 +7,7 @@ tell is compared; with one, the error code.  What differs on purpose:
     aioquic's connection.
   - A content-length that the body exceeds is seen at once here, by aioquic at the end.
   - aioquic lets some malformed requests through; they are not generated, but listed in
-    tests/h3/test_h3_hostile.py.
+    tests/h3/test_h3_hostile_messages.py.
   - Nobody pushes here.
 """
 
