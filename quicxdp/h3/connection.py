@@ -18,9 +18,9 @@ raises `LocalProtocolError`, and nothing is sent.  What is sent on a stream that
 the peer has given up goes nowhere, and the method returns False.
 
 The parts, each on top of the one before: core (streams, ends), unidirectional
-(control, QPACK), sessions (WebTransport), messages (what sections mean), receiving
-(frames), and this file, sending.  The states and what may follow what are tables in
-states.py.
+(control, QPACK), sessions (WebTransport), messages (what sections mean), frames (of
+request streams), receiving (what QUIC tells), and this file, sending.  The states and
+what may follow what are tables in states.py.
 """
 
 from __future__ import annotations

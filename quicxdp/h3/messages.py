@@ -1,6 +1,6 @@
 """What a section means: requests, responses and trailers become events.
 
-Of what has been decoded; how it came in frames is receiving's.
+Of what has been decoded; how it came in frames is frames.py's.
 """
 
 from __future__ import annotations
