@@ -21,6 +21,8 @@ class H3Config:
         qpack_table_bytes: of the peer's dynamic table.  0 by default: with 4 KiB, two
             bytes become four kilobytes of header, and a small request an enormous one.
         qpack_blocked_streams: how many may wait for the table; of no use without one.
+            What comes behind a section that waits is kept, bounded by the stream's window
+            alone: pass `credit`, and have QUIC wait for it (manual consumption).
         connect_protocol: offer extended CONNECT (RFC 9220); WebSocket needs it.
         datagrams: take and send HTTP datagrams (RFC 9297); the QUIC configuration must
             have a `max_datagram_frame_size`.
