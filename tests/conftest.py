@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ from quicxdp.datapath import Datapath, open_datapaths
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+# For tests of lab/.  Last, so that another build of the package that comes by PYTHONPATH
+# (tools/test_sanitized.sh) goes before the sources.
+sys.path.append(str(Path(__file__).parent.parent))
 
 NO_SKIPS = os.environ.get("QUICXDP_NO_SKIPS") == "1"
 

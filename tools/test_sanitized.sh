@@ -18,7 +18,6 @@ export PYTHONPATH=$PWD/$out
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 export QUICXDP_EXPECT_PACKAGE=$PWD/$out/quicxdp
 libraries="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-# Not `python -m pytest`, which would put the sources before PYTHONPATH; nor may the folder
-# of the configuration, where lab/ is found, come first.
-LD_PRELOAD=$libraries .venv/bin/python .venv/bin/pytest -p no:cacheprovider -o "pythonpath=$out . tools bench" \
+# Not `python -m pytest`, which would put the sources before PYTHONPATH.
+LD_PRELOAD=$libraries .venv/bin/python .venv/bin/pytest -p no:cacheprovider \
 	tests/unit tests/contract tests/netns/test_second_lane.py "$@"
