@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import qxnet
-import qxserve
 
+from tests.netns.conftest import certificate, site
 from tests.netns.serving import fetched, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FILE_BYTES = 3_000_000
+    import qxserve
+
+__all__ = ["certificate", "site"]
+
 # igb takes three seconds to bring its link up again; twice that is a failure.
 LINK_UP_TIMEOUT_S = 10.0
 LOOK_INTERVAL_S = 0.02
@@ -106,22 +109,6 @@ def _has_carrier(netns: qxnet.Netns) -> bool:
 def proved(record_property: Callable[[str, object], None]) -> Callable[[], None]:
     """Return what a test calls once the kernel has told that zero-copy was obtained."""
     return lambda: record_property("zerocopy", os.environ["LAB_DRIVER"])
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> qxserve.Certificate:
-    """Return a development certificate for the server's end of the cable."""
-    names = ["localhost", "10.77.0.1", "fd77::1"]
-    return qxserve.make_certificate(tmp_path_factory.mktemp("cert"), names)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A folder with one file of random bytes to serve."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    (folder / "file.bin").write_bytes(os.urandom(FILE_BYTES))
-    return folder
 
 
 @pytest.fixture
