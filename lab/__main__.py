@@ -67,7 +67,7 @@ def main() -> int:
     if options.list:
         print("\n".join(":".join(boot) for boot in boots))
         return 0
-    # So that the guest ends with us, however we are ended.
+    # So that what is unfinished is taken down, as with Ctrl-C.
     signal.signal(signal.SIGTERM, _exit)
     build()
     shutil.rmtree(RESULTS, ignore_errors=True)

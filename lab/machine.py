@@ -88,13 +88,14 @@ def run(machine: Machine, command: list[str], folder: Path) -> Outcome:
     """Boot *machine*, run *command* in it, and wait for the power-off.
 
     *folder* is the run's own; the guest sees it as /run/lab.  Whatever happens, no
-    process is left when this returns.
+    process is left when this returns, nor when its caller is killed.
 
     Raises:
         LabUnavailableError: QEMU, a package or a device is missing.
     """
     using = kernel()
-    argv = [*_qemu(machine), *_arguments(machine, using, folder)]
+    ends_with_us = ["setpriv", "--pdeathsig", "KILL"]
+    argv = [*ends_with_us, *_qemu(machine), *_arguments(machine, using, folder)]
     quoted = " ".join("'" + part.replace("'", "'\\''") + "'" for part in command)
     (folder / "command").write_text(f"exec {quoted}\n", encoding="utf-8")
     console = folder / "console.log"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,26 @@ def test_a_guest_that_hangs_is_ended_by_its_limit(
     assert outcome.status is None
     assert outcome.reason.startswith("hung")
     assert "the last words" in outcome.tail()
+
+
+def test_a_guest_ends_with_who_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CI that kills its step must not be left with a machine that runs on."""
+    os.mkfifo(tmp_path / "pid")
+    script = f"echo $$ >{tmp_path}/pid; exec sleep 60"
+    fork = multiprocessing.get_context("fork")
+    lab_run = fork.Process(target=guest_of, args=(script, tmp_path, monkeypatch))
+    lab_run.start()
+    guest = os.pidfd_open(int((tmp_path / "pid").read_text(encoding="ascii")))
+    try:
+        lab_run.kill()
+        lab_run.join()
+        ended, _, _ = select.select([guest], [], [], 10)
+        assert ended
+    finally:
+        lab_run.close()
+        os.close(guest)
 
 
 def test_a_panic_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
