@@ -43,12 +43,13 @@ def initramfs(kernel: Kernel) -> Path:
     if not image.exists():
         for stale in cache_dir().glob("initramfs-*"):
             stale.unlink()
-        with tempfile.TemporaryDirectory(prefix="qxlab") as folder:
+        # Beside the image, so that it appears there whole or not at all.
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
             root = Path(folder) / "root"
             _lay_out(root, kernel, Path(busybox))
             unfinished = Path(folder) / "image"
             _pack(root, unfinished)
-            shutil.move(unfinished, image)
+            unfinished.replace(image)
     return image
 
 
