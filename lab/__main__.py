@@ -34,6 +34,7 @@ SCENARIOS = ROOT / "lab" / "scenarios"
 RESULTS = ROOT / "build" / "lab"
 QUICK = ("zero_copy", "virtio")
 SKIPPED_STATUS = 77
+NO_TESTS_STATUS = 5  # of pytest: -k has left none
 BUILD_TIMEOUT_S = 200
 FAILURE_CHARS = 3000
 
@@ -85,12 +86,13 @@ def wanted(names: list[str]) -> list[tuple[str, str]]:
         for path in sorted(SCENARIOS.glob("test_*.py"))
         for name in machines(path.stem.removeprefix("test_"))
     ]
-    chosen = [
+    known = {scenario for scenario, _ in every} | {":".join(boot) for boot in every}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"lab: no scenario is called {' or '.join(unknown)}; see --list")
+    return [
         boot for boot in every if not names or boot[0] in names or ":".join(boot) in names
     ]
-    if not chosen:
-        raise SystemExit(f"lab: no scenario is called {' or '.join(names)}; see --list")
-    return chosen
 
 
 def machines(scenario: str) -> dict[str, machine.Machine]:
@@ -142,8 +144,11 @@ def boot(scenario: str, name: str, only: str | None) -> Result:
     except (OSError, ET.ParseError):
         reason = outcome.reason or f"no results, status {outcome.status}"
         result.failed.append(f"{scenario} on {name}: {reason}\n{outcome.tail()}")
-    if outcome.reason and not result.failed:
-        result.failed.append(f"{scenario} on {name}: {outcome.reason}\n{outcome.tail()}")
+    reason = outcome.reason
+    if not reason and outcome.status not in {0, NO_TESTS_STATUS}:
+        reason = f"status {outcome.status}"
+    if reason and not result.failed:
+        result.failed.append(f"{scenario} on {name}: {reason}\n{outcome.tail()}")
     return result
 
 

@@ -148,6 +148,36 @@ def test_a_mirror_without_a_suitable_kernel_is_told(names: str) -> None:
         packages._newest_kernel(Mirror(names))
 
 
+def test_a_scenario_that_nobody_knows_is_told() -> None:
+    """A misspelt one beside others must not be left out unseen."""
+    assert lab.wanted(["zero_copy:igb", "queues"]) == [
+        ("queues", "igb"),
+        ("zero_copy", "igb"),
+    ]
+    with pytest.raises(SystemExit, match=r"no scenario is called qeues; see --list"):
+        lab.wanted(["zero_copy", "qeues"])
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [(0, []), (3, ["zero_copy on virtio: status 3"]), (5, [])]
+)
+def test_a_failing_command_is_no_pass_whatever_its_results_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, failed: list[str]
+) -> None:
+    """Pytest may write its results and fail all the same; 5 is that -k has left none."""
+
+    def run(_: machine.Machine, __: list[str], folder: Path) -> machine.Outcome:
+        (folder / "console.log").touch()
+        (folder / "results.xml").write_text("<testsuite/>", encoding="ascii")
+        return machine.Outcome(status, "", folder / "console.log", 1.0)
+
+    monkeypatch.setattr(machine, "run", run)
+    monkeypatch.setattr(lab, "RESULTS", tmp_path)
+    assert [
+        text.strip() for text in lab.boot("zero_copy", "virtio", None).failed
+    ] == failed
+
+
 PASSED = lab.Result("one", "virtio", passed=2, zerocopy=["virtio_net"])
 SKIPPED = lab.Result("two", "igb", skipped=["no package"])
 FAILED = lab.Result("three", "igb", failed=["it hung"])
