@@ -88,7 +88,7 @@ bench-datapath: ## packets per second and CPU of the lanes, against bare rings (
 	@$(PY) bench/bench_datapath.py
 
 bench-transport: ## echo and aioquic on every transport, per CPU second (root)
-	@$(SETUP) net
+	@$(SETUP) net clients
 	@$(PY) bench/bench_transport.py
 
 bench-engine: ## nanoseconds per packet of the engine in C, beyond its encryption
@@ -143,4 +143,4 @@ clean: ## remove what builds and runs have made (not .venv)
 	@$(MAKE) --no-print-directory -C native clean
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f quicxdp/_native_ext*.so
-	find quicxdp tests tools bench -name __pycache__ -prune -exec rm -rf {} +
+	find quicxdp tests tools bench lab -name __pycache__ -prune -exec rm -rf {} +

@@ -110,7 +110,8 @@ def sender(bench: Bench, mode: str, rate_hz: int) -> Iterator[Flood]:
     """Run flood_load beside the client, and let answers to it end there, unheard."""
     server, client = bench.link.server, bench.link.client
     for name in ("all", server.interface):
-        server.run(["sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0"])
+        rp_filter = f"/proc/sys/net/ipv4/conf/{name}/rp_filter"
+        server.run(["sh", "-c", f"echo 0 >{rp_filter}"])
     route = ["ip", "route", "replace", "default", "via", client.address4]
     server.run([*route, "dev", server.interface])
     mac = server.run(["cat", f"/sys/class/net/{server.interface}/address"]).stdout

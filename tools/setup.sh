@@ -5,10 +5,10 @@
 #                  [debootstrap] [clang] [windows] [lab]
 #
 # Without arguments: what it takes to build and run.  Each word adds the Debian packages
-# of one kind of work (net: namespaces; clients: gtlsclient; servers: gtlsserver; browser:
-# Chromium; tshark: reading captures; callgrind: counting instructions; compare: samples
-# of where time goes; debootstrap: a root of Debian sid; clang: fuzzing; windows: the
-# cross compiler and Wine; lab: QEMU).
+# of one kind of work (net: namespaces; clients: gtlsclient, curl and openssl; servers:
+# gtlsserver; browser: Chromium; tshark: reading captures; callgrind: counting
+# instructions; compare: samples of where time goes; debootstrap: a root of Debian sid;
+# clang: fuzzing; windows: the cross compiler and Wine; lab: QEMU).
 # Everything here may be run again and again: what is there is left alone, and a run that
 # finds nothing to do takes about a tenth of a second.
 set -eu
@@ -57,6 +57,7 @@ collect() { # collect KIND... : what of their packages is missing
 		clients)
 			need ngtcp2-client have gtlsclient
 			need curl have curl
+			need openssl have openssl
 			;;
 		callgrind) need valgrind have valgrind ;;
 		compare) need linux-perf have perf ;;
