@@ -147,6 +147,9 @@ class AsgiProtocol(QuicConnectionProtocol):
                     self._quic, is_client=False, config=H3_CONFIG, credit=self._credit
                 )
                 shim.deliver_to(self._quic, self._h3)
+                if self._hub.is_draining:
+                    # It was on its way here when the others were told.
+                    self._h3.send_goaway()
         else:
             # Of aioquic's engine; the one in C delivers without events.
             if self._counts_held and isinstance(event, quic_events.StreamDataReceived):
