@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened since the start; docs/statistics.md explains each.
+    """What has happened since the start; metrics.py says what each counts.
 
     Attributes:
         responses: by HTTP version and first digit of the status; 0 stands for those that

@@ -23,7 +23,7 @@ _COUNTERS = {
     "websockets": "WebSockets of all protocols",
     "refused_busy": "requests answered with 503 by --limit-concurrency",
     "disconnects": "requests over HTTP/3 whose client went before it had its answer",
-    "request_bytes": "content of requests over HTTP/3",
+    "request_bytes": "content of requests of all protocols",
     "response_bytes": "content of responses of all protocols",
     "request_seconds": "time from head of the request to the end of the application",
 }

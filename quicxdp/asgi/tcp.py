@@ -68,7 +68,7 @@ def shared(app: App, hub: Hub) -> App:
             scope["root_path"] = hub.root_path
             scope["path"] = hub.root_path + scope["path"]
             scope["raw_path"] = hub.root_path.encode() + scope["raw_path"]
-        await _Observed(hub, scope, send).run(app, receive)
+        await _Observed(hub, scope, receive, send).run(app)
 
     return call
 
@@ -97,14 +97,16 @@ async def _stand_in_lifespan(receive: Receive, send: Send) -> None:
 class _Observed:
     """One request or WebSocket over TCP, counted and logged as over QUIC."""
 
-    def __init__(self, hub: Hub, scope: Scope, send: Send) -> None:
+    def __init__(self, hub: Hub, scope: Scope, receive: Receive, send: Send) -> None:
         self._hub = hub
         self._scope = scope
+        self._receive = receive
         self._send = send
         self._status = 0
         self._sent_bytes = 0
+        self._received_bytes = 0
 
-    async def run(self, app: App, receive: Receive) -> None:
+    async def run(self, app: App) -> None:
         """Let *app* answer."""
         hub, scope = self._hub, self._scope
         if hub.is_busy and scope["type"] == "http":
@@ -118,11 +120,12 @@ class _Observed:
         hub.active_cnt += 1
         outcome = "failed"
         try:
-            await app(scope, receive, self._observe)
+            await app(scope, self._take, self._give)
             outcome = "ok"
         finally:
             hub.active_cnt -= 1
             hub.counts.responded(scope["http_version"], self._status)
+            hub.counts.request_bytes += self._received_bytes
             hub.counts.response_bytes += self._sent_bytes
             hub.counts.request_seconds += hub.clock() - started_s
             if hub.access is not None:
@@ -130,21 +133,32 @@ class _Observed:
                     scope,
                     status=self._status,
                     sent_bytes=self._sent_bytes,
-                    received_bytes=0,
+                    received_bytes=self._received_bytes,
                     started_s=started_s,
                     outcome=outcome,
                     path_facts=lambda: {"lane": "tcp"},
                 )
 
-    async def _observe(self, message: Message) -> None:
+    async def _take(self) -> Message:
+        message = await self._receive()
+        self._received_bytes += _content_bytes(message)
+        return message
+
+    async def _give(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             self._status = message["status"]
-        elif kind == "http.response.body":
-            self._sent_bytes += len(message.get("body", b""))
         elif kind == "websocket.accept":
             self._status = 101
+        self._sent_bytes += _content_bytes(message)
         await self._send(message)
+
+
+def _content_bytes(message: Message) -> int:
+    # A WebSocket's has text or bytes, and the other may be there as None.
+    if text := message.get("text"):
+        return len(text.encode())
+    return len(message.get("body") or message.get("bytes") or b"")
 
 
 async def _busy(_scope: Scope, _receive: Receive, send: Send) -> None:
