@@ -16,7 +16,8 @@ from quicxdp import h3
 from quicxdp.connection import FastConnection
 from quicxdp.h3 import ErrorCode
 
-from .exchange import Exchange, Party
+from .exchange import Exchange
+from .party import run
 from .scope import (
     HTTP_EXTENSIONS,
     WEBSOCKET_EXTENSIONS,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
 
     from .hub import Hub
+    from .party import Party
     from .types import Scope
 
 logger = logging.getLogger(__name__)
@@ -185,7 +187,7 @@ class AsgiProtocol(QuicConnectionProtocol):
             self._open_websocket(event, origin)
             return
         exchange = self._new_exchange(event, http_scope(event, origin, self._extensions))
-        exchange.task = _new_task(exchange.run(hub.app))
+        exchange.task = _new_task(run(exchange, hub.app, self._finished))
 
     def _open_websocket(self, event: h3.RequestReceived, origin: Origin) -> None:
         self._hub.counts.websockets += 1
@@ -196,7 +198,7 @@ class AsgiProtocol(QuicConnectionProtocol):
         scope["subprotocols"] = subprotocols(event.fields)
         socket = WebSocket(self, event.stream_id, scope, started_s=self._hub.clock())
         self._parties[event.stream_id] = socket
-        socket.task = _new_task(socket.run(self._hub.app))
+        socket.task = _new_task(run(socket, self._hub.app, self._finished))
 
     def _refuse(self, event: h3.RequestReceived, status: int, sentence: str) -> None:
         assert self._origin is not None  # noqa: S101  (callers have found it)
@@ -351,8 +353,9 @@ class AsgiProtocol(QuicConnectionProtocol):
         """Return what every response has."""
         return self._hub.response_fields()
 
-    def finished(self, party: Party) -> None:
-        """Account for a party whose application has returned."""
+    # What comes of them
+
+    def _finished(self, party: Party) -> None:
         hub = self._hub
         hub.active_cnt -= 1
         del self._parties[party.stream_id]

@@ -17,17 +17,20 @@ import logging
 import os
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from quicxdp.errors import ClientDisconnectedError
 from quicxdp.h3 import ErrorCode
+
+from .party import name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from quicxdp.h3 import Fields
 
-    from .types import App, Message, Scope
+    from .party import Stream
+    from .types import Message, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -71,65 +74,6 @@ ALLOWED: Final = frozenset(
         (Stage.TRAILERS, "http.response.trailers"),
     )
 )
-
-
-class Stream(Protocol):
-    """What an exchange needs of the connection, by the ID of its stream."""
-
-    def respond(
-        self, stream_id: int, status: int, fields: Fields, data: bytes, *, end: bool
-    ) -> None:
-        """Send a head and the first content."""
-
-    def send_interim(self, stream_id: int, status: int, fields: Fields) -> None:
-        """Send a 1xx response."""
-
-    def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
-        """Send more content."""
-
-    def send_trailers(self, stream_id: int, fields: Fields) -> None:
-        """Send fields behind the content, and the end."""
-
-    def reset(self, stream_id: int, error_code: int) -> None:
-        """Break our half off."""
-
-    def stop(self, stream_id: int, error_code: int) -> None:
-        """Want no more of the peer's half."""
-
-    def consumed(self, stream_id: int, size_bytes: int) -> None:
-        """Give the peer credit."""
-
-    async def drain(self, stream_id: int, ahead_bytes: int) -> None:
-        """Wait until less than that is waiting to be sent, or the stream is over."""
-
-    def response_fields(self) -> Fields:
-        """Return what every response has: date, server."""
-
-    def finished(self, party: Party) -> None:
-        """Forget a party: its application has returned."""
-
-
-class Party(Protocol):
-    """Who has to do with what arrives on a stream, and what is told of it in the end."""
-
-    stream_id: int
-    scope: Scope
-    started_s: float
-    task: asyncio.Task[None] | None
-    status: int
-    sent_bytes: int
-    received_bytes: int
-    is_gone: bool
-    outcome: str
-
-    def data_received(self, data: bytes) -> None:
-        """Take content."""
-
-    def input_ended(self) -> None:
-        """Take note that there is no more."""
-
-    def disconnected(self) -> None:
-        """Take note that the client has gone, or wants no answer."""
 
 
 class Exchange:
@@ -360,30 +304,16 @@ class Exchange:
                 reading.add_done_callback(lambda _: os.close(fd))
         self._send_content(b"", last=True)
 
-    # The life of the application
+    # The end
 
-    async def run(self, app: App) -> None:
-        """Let the application answer; whatever it does, the stream ends."""
-        try:
-            await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            self._break_off()
-            raise
-        except ClientDisconnectedError:
-            pass
-        except Exception:
-            logger.exception("the application failed: %(method)s %(path)s", self.scope)
-            self._break_off()
-        else:
-            if self.stage is not _DONE and not self.is_gone:
-                logger.error(
-                    "the application returned without a complete response: "
-                    "%(method)s %(path)s",
-                    self.scope,
-                )
-                self._break_off()
-        finally:
-            self._stream.finished(self)
+    def returned(self) -> None:
+        """Take note that the application has returned: the response must be complete."""
+        if self.stage is not _DONE and not self.is_gone:
+            logger.error(
+                "the application returned without a complete response: %s",
+                name(self.scope),
+            )
+            self.break_off()
 
     def refuse(self, status: int, sentence: str) -> None:
         """Answer by ourselves."""
@@ -397,7 +327,7 @@ class Exchange:
         self._begin({"status": status, "headers": fields})
         self._send_content(content, last=True)
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
         """End what the application has not ended: by 500, or by a reset."""
         if self.is_gone or self.stage is _DONE:
             return

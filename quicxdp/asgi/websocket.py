@@ -16,14 +16,15 @@ from quicxdp.errors import ClientDisconnectedError
 from quicxdp.h3 import ErrorCode
 
 from .exchange import AHEAD_BYTES, clean_fields
+from .party import name
 
 if TYPE_CHECKING:
     from wsproto.connection import Connection
 
     from quicxdp.h3 import Fields
 
-    from .exchange import Stream
-    from .types import App, Message, Scope
+    from .party import Stream
+    from .types import Message, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -308,37 +309,21 @@ class WebSocket:
         self.sent_bytes += len(data)
         self._stream.send_data(self.stream_id, data, end=False)
 
-    # The life of the application
+    # The end
 
-    async def run(self, app: App) -> None:
-        """Let the application speak; whatever it does, the stream ends."""
-        try:
-            await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            self._break_off()
-            raise
-        except ClientDisconnectedError:
-            pass
-        except Exception:
-            logger.exception("the application failed: WebSocket %(path)s", self.scope)
-            self._break_off()
-        else:
-            self._end()
-        finally:
-            self._stream.finished(self)
-
-    def _end(self) -> None:
+    def returned(self) -> None:
+        """Say good-bye for an application that has returned without."""
         if self.phase is Phase.OPEN:
             self._close(_NORMAL, "")
         elif self.phase is not Phase.CLOSED:
             logger.error(
-                "the application returned without accepting or refusing: WebSocket "
-                "%(path)s",
-                self.scope,
+                "the application returned without accepting or refusing: %s",
+                name(self.scope),
             )
-            self._break_off()
+            self.break_off()
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
+        """End it, because the application failed."""
         self.outcome = "failed"
         if self.phase is Phase.OPEN:
             self._close(_INTERNAL, "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from quicxdp.asgi import party
 from quicxdp.asgi.exchange import AHEAD_BYTES, ALLOWED, Exchange, Stage
 from quicxdp.errors import ClientDisconnectedError, LocalProtocolError
 from quicxdp.h3 import ErrorCode
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from quicxdp.asgi.exchange import Party
     from quicxdp.asgi.types import App, Message, Receive, Scope, Send
     from quicxdp.h3 import Fields
 
@@ -85,9 +85,6 @@ class FakeStream:
         """Return one."""
         return [(b"server", b"test")]
 
-    def finished(self, party: Party) -> None:
-        """Do nothing."""
-
     @property
     def status(self) -> int:
         """The final response's."""
@@ -134,7 +131,7 @@ def run(
     async def go() -> None:
         exchange = exchange_on(stream, method)
         prepare(exchange)
-        await exchange.run(app)
+        await party.run(exchange, app, lambda _: None)
 
     asyncio.run(go())
     return stream
@@ -257,7 +254,7 @@ def test_a_client_that_waits_for_100_gets_it_when_the_application_reads() -> Non
     async def go() -> None:
         stream = FakeStream()
         exchange = exchange_on(stream, "PUT", (b"expect", b"100-continue"))
-        task = asyncio.ensure_future(exchange.run(app))
+        task = asyncio.ensure_future(party.run(exchange, app, lambda _: None))
         await asyncio.sleep(0)
         assert stream.heads == [(100, [])]
         exchange.data_received(b"x")
@@ -284,7 +281,7 @@ def test_an_application_waits_for_a_client_that_is_slow() -> None:
                 sent += 1
             await send(body())
 
-        task = asyncio.ensure_future(exchange.run(app))
+        task = asyncio.ensure_future(party.run(exchange, app, lambda _: None))
         for _ in range(20):
             await asyncio.sleep(0)
         assert sent == 1
@@ -345,7 +342,7 @@ def test_a_cancelled_application_breaks_its_answer_off() -> None:
     async def go() -> None:
         stream = FakeStream()
         exchange = exchange_on(stream)
-        task = asyncio.ensure_future(exchange.run(app))
+        task = asyncio.ensure_future(party.run(exchange, app, lambda _: None))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait((task,))
