@@ -22,7 +22,8 @@ _HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"1024")]
 async def minimal(scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401
     """Answer with a kilobyte, or with as much as is asked for, a piece at a time."""
     if scope["type"] != "http":
-        raise NotImplementedError
+        # How ASGI has an application say that it takes no part in a lifespan.
+        raise NotImplementedError(scope["type"])
     if scope["path"] == "/1024":
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": _SMALL})
