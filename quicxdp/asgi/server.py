@@ -162,6 +162,8 @@ class Server:
         """
         loaded = self._load_certificate()
         if self._tls is not None:
+            # What OpenSSL refuses it has taken half of: not of the one in use.
+            self._load_into(tcp.new_context())
             self._load_into(self._tls)
         self.certificate = loaded
         self._show(loaded)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from quicxdp.asgi.config import ServerConfig
 from quicxdp.asgi.server import Server
@@ -79,6 +83,20 @@ def test_options_without_meaning_are_refused(
         ServerConfig(app=echo, ssl_certfile=pki / "cert.pem", **options)  # type: ignore[arg-type]
 
 
+def weak_certificate() -> bytes:
+    """Return a certificate with a key that is too small to be part of a chain."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505  (that is the point)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
 def test_a_renewed_certificate_is_shown_to_new_connections_of_both_transports(
     serve_app: ServeApp, pki: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +126,14 @@ def test_a_renewed_certificate_is_shown_to_new_connections_of_both_transports(
                 await client.ping()
             (before / "cert.pem").write_text("half a file")
             with pytest.raises(ConfigError, match="no certificate"):
+                server.reload_certificate()
+            assert await answers(server, after)
+            # Whole, and yet OpenSSL does not take it, having taken half of it already.
+            for name in ("cert.pem", "key.pem"):
+                shutil.copy(pki / name, before / name)
+            with (before / "cert.pem").open("ab") as file:
+                file.write(weak_certificate())
+            with pytest.raises(ConfigError, match="OpenSSL does not take"):
                 server.reload_certificate()
             assert await answers(server, after)
 
