@@ -355,7 +355,7 @@ static void run(const struct args *a)
 {
 	uint64_t packets = 0, all_packets = 0, now = ROUND_NS;
 
-	for (uint32_t i = 0; i < WARM_ROUNDS || packets < a->packets;
+	for (uint32_t i = 0; i <= WARM_ROUNDS || packets < a->packets;
 	     i++, now += 2 * ROUND_NS) {
 		uint32_t cnt;
 

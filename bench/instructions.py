@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from quicxdp.bench.child import Program
 
 HISTORY = ROOT / "bench" / "history.jsonl"
-# More than the rounds that warm it up have: those count where nothing follows them.
+# What warms it up is in both counts and cancels out.
 PACKETS = (6144, 12288)
 GROWN = 1.2
 REQUESTS = (100, 300)
