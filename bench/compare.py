@@ -2,7 +2,9 @@
 
 `make compare` installs what is missing (peers.py), measures, and writes compare.json,
 compare.md and compare.svg into docs/performance, and the figures of README.md; README.md
-here says what they mean.  Servers run in turn, and that several times.
+here says what they mean.  Servers run in turn, and that several times.  What has been
+measured is in compare.json after each of them: ended by Ctrl-C or SIGTERM, the
+comparison can still be rendered, and says that it is partial.
 
     compare.py --peers sid             with servers from a root of Debian sid, too
     compare.py --only quicxdp,caddy    only those whose names begin so
@@ -16,12 +18,13 @@ import contextlib
 import datetime as dt
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +44,7 @@ from quicxdp.config import Io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
 
     from quicxdp.bench.child import Program
     from quicxdp.bench.place import Place
@@ -48,9 +52,12 @@ if TYPE_CHECKING:
 OUTPUT = ROOT / "docs" / "performance"
 PORT = 4433
 READY_S = 20.0
+SILENCE_S = 5.0  # a server that sends nothing for so long has failed; so has a body
+PATIENCE_S = 15.0  # with its connections
 LARGE_BYTES = 10_000_000
-SIZES = (LARGE_BYTES, 1024, 100)
-GTLS_TIMEOUT_S = 60.0
+WARM_UP_BYTES = 1_000_000  # some take seconds for the large ones
+SIZES = (LARGE_BYTES, WARM_UP_BYTES, 1024, 100)
+GTLS_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +66,39 @@ class Test:
 
     words: tuple[str, ...]
     unit: Unit
-    warm_up_cnt: int  # of requests before
+    warm_up: tuple[str, ...]  # instead of the words after the first
     is_upload: bool = False
 
 
+WARM_UP_BODY = (f"--size={WARM_UP_BYTES}", "--requests=1")
 TESTS = {
-    "down": Test(("down", f"--size={LARGE_BYTES}"), GIGABYTE, 1),
-    "up": Test(("up", f"--size={LARGE_BYTES}"), GIGABYTE, 1, is_upload=True),
+    "down": Test(("down", f"--size={LARGE_BYTES}"), GIGABYTE, WARM_UP_BODY),
+    "up": Test(("up", f"--size={LARGE_BYTES}"), GIGABYTE, WARM_UP_BODY, is_upload=True),
     "requests": Test(
-        ("requests", "--size=1024", "--connections=8", "--streams=32"), REQUEST, 512
+        ("requests", "--size=1024", "--connections=8", "--streams=32"),
+        REQUEST,
+        ("--size=1024", "--streams=32", "--requests=256"),
     ),
-    "handshakes": Test(("handshakes", "--size=100", "--connections=8"), HANDSHAKE, 8),
+    "handshakes": Test(
+        ("handshakes", "--size=100", "--connections=8"),
+        HANDSHAKE,
+        ("--size=100", "--connections=8", "--requests=8"),
+    ),
 }
 GTLS = "gtlsclient"
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where servers are measured; a load generator for each link."""
+    """Where servers are measured, and for how long."""
 
     places: Mapping[Link, Place]
-    clients: Mapping[Link, Program]
     seconds: float
 
 
 @contextlib.contextmanager
 def open_bench(seconds: float) -> Iterator[Bench]:
-    """Make the links and the load generators.
+    """Make the links.
 
     Raises:
         OSError: not permitted.
@@ -96,16 +109,14 @@ def open_bench(seconds: float) -> Iterator[Bench]:
             link: stack.enter_context(place.own(io=io, is_ipv6=False, cores=cores))
             for link, io in ((Link.LOOPBACK, Io.SOCKET), (Link.VETH, Io.XDP))
         }
-        clients = {
-            link: stack.enter_context(session.load_generator(of))
-            for link, of in places.items()
-        }
-        yield Bench(places, clients, seconds)
+        yield Bench(places, seconds)
 
 
 @contextlib.contextmanager
 def started(bench: Bench, peer: Peer) -> Iterator[tuple[session.Session, Start, Program]]:
     """Run a server until the end of the block, once it answers.
+
+    It has a load generator of its own: one that was given up on would answer the next.
 
     Raises:
         BenchError: it does not.
@@ -113,6 +124,8 @@ def started(bench: Bench, peer: Peer) -> Iterator[tuple[session.Session, Start, 
     of = bench.places[peer.link]
     inside = None if peer.root is None else peer.root / "tmp"
     with contextlib.ExitStack() as stack:
+        # Starts on its core while the server does on the other one.
+        client = stack.enter_context(session.load_generator(of))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=inside)))
         folder.chmod(0o755)  # nginx gives up root
         make_certificate(folder, of.host)
@@ -135,7 +148,7 @@ def started(bench: Bench, peer: Peer) -> Iterator[tuple[session.Session, Start, 
         )
         if is_ours and "error" in (said := program.read_json()):
             raise BenchError(said["error"])
-        to = session.Session(bench.clients[peer.link], server)
+        to = session.Session(client, server, PATIENCE_S)
         wait_ready(to, start, program)
         yield to, start, program
 
@@ -179,9 +192,9 @@ def run_peer(bench: Bench, peer: Peer, *, with_breakdown: bool) -> dict[str, Row
                     rows[name] = {"error": "needs a back end that reads bodies"}
                     continue
                 mode, *options = test.words
-                words = [mode, *where, *options, "--timeout=5"]
+                words = [mode, *where, *options, f"--timeout={SILENCE_S:g}"]
                 try:
-                    to.run([*words, f"--requests={test.warm_up_cnt}"])
+                    to.run([mode, *where, *test.warm_up, f"--timeout={SILENCE_S:g}"])
                     sample = to.run([*words, f"--seconds={bench.seconds}"])
                     rows[name] = {"sample": sample}
                     if with_breakdown:
@@ -240,23 +253,71 @@ def gtlsclient(of: Place, start: Start, to: session.Session) -> Row:
     }
 
 
-def run_all(
-    bench: Bench, chosen: Sequence[Peer], runs: int
-) -> dict[str, dict[str, list[Row]]]:
+@dataclass(slots=True)
+class Results:
+    """What has been measured so far, and how.
+
+    Attributes:
+        head: what compare.json tells besides the servers.
+        versions: of the servers.
+        path: of compare.json.
+    """
+
+    head: Mapping[str, Any]
+    versions: Mapping[Peer, str]
+    path: Path
+    rows: dict[Peer, list[dict[str, Row]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def add(self, peer: Peer, rows: dict[str, Row]) -> None:
+        """Take what a server did in one round, and write everything.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.rows[peer].append(rows)
+        text = json.dumps(self.document(), indent=1) + "\n"
+        # Whoever ends us meanwhile finds the old file or the new one, never half of it.
+        part = self.path.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(self.path)
+
+    def document(self) -> dict[str, Any]:
+        """Return what compare.json holds."""
+        return {
+            **self.head,
+            "peers": {
+                peer.name: {
+                    "stack": peer.stack,
+                    "version": version,
+                    "link": peer.link.value,
+                    "rounds": len(self.rows.get(peer, ())),
+                    "tests": self._tests(peer),
+                }
+                for peer, version in self.versions.items()
+            },
+        }
+
+    def _tests(self, peer: Peer) -> dict[str, Any]:
+        rounds = self.rows.get(peer, [])
+        names = rounds[0] if rounds else ()
+        return {name: summary(name, [rows[name] for rows in rounds]) for name in names}
+
+
+def run_all(bench: Bench, results: Results, runs: int) -> None:
     """Run all servers in turn, several times."""
-    rows: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     has_perf = breakdown.why_not() is None
+    chosen = list(results.versions)
     for number in range(runs):
         # Who goes first changes from turn to turn.
         first = number * len(chosen) // runs
         for peer in [*chosen[first:], *chosen[:first]]:
             began_s = time.monotonic()
-            with_breakdown = has_perf and number == runs - 1
-            for name, row in run_peer(bench, peer, with_breakdown=with_breakdown).items():
-                rows[peer.name][name].append(row)
+            with_breakdown = has_perf and number == 0
+            results.add(peer, run_peer(bench, peer, with_breakdown=with_breakdown))
             took_s = time.monotonic() - began_s
             print(f"run {number + 1}: {peer.name}, {took_s:.0f} s", flush=True)
-    return rows
 
 
 def summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
@@ -287,20 +348,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers", choices=["pypi", "sid", ""], default="pypi")
     parser.add_argument("--only", default="", help="beginnings of names, with commas")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one run")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one run")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--readme", type=Path, help="whose figures are to be replaced")
     parser.add_argument("--render", action="store_true", help="of the last results")
     return parser.parse_args()
 
 
-def chosen_peers(options: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
-    """Return the servers that can be measured, and why others cannot."""
+def chosen_peers(options: argparse.Namespace) -> tuple[dict[Peer, str], dict[str, str]]:
+    """Return versions of the servers that can be measured, and why others cannot."""
     all_peers = [*peers.OURS, *peers.PYPI]
     all_peers += peers.SID_PEERS if options.peers == "sid" else ()
     starts = tuple(filter(None, options.only.split(",")))
     missing: dict[str, str] = {}
-    found = []
+    found: dict[Peer, str] = {}
     for peer in all_peers:
         if starts and not peer.name.startswith(starts):
             continue
@@ -311,52 +372,63 @@ def chosen_peers(options: argparse.Namespace) -> tuple[list[Peer], dict[str, str
             print(f"left out: {peer.name}: {error}", flush=True)
         else:
             print(f"{peer.name}: {version}", flush=True)
-            found.append((peer, version))
-    VERSIONS.update({peer.name: version for peer, version in found})
-    return [peer for peer, _ in found], missing
+            found[peer] = version
+    return found, missing
 
 
-VERSIONS: dict[str, str] = {}
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have the first SIGINT or SIGTERM end what runs, and let nothing disturb that.
+
+    It becomes SystemExit: of KeyboardInterrupt a session would end its run only.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
-def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure; return what compare.json holds.
+def measure(options: argparse.Namespace, path: Path) -> None:
+    """Measure, and keep *path* up to date.
 
     Raises:
         BenchError: nothing can be measured here.
+        SystemExit: ended by a signal; what was measured until then is in *path*.
     """
     machine = harness.machine()
-    chosen, missing = chosen_peers(options)
-    if not chosen:
+    versions, missing = chosen_peers(options)
+    if not versions:
         raise BenchError("no server is left to measure")
     try:
         with open_bench(options.seconds) as bench:
-            rows = run_all(bench, chosen, options.runs)
-            broken_rules = bench.places[Link.LOOPBACK].broken_rules
+            head = {
+                "schema": 1,
+                "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
+                "command": shlex.join(["bench/compare.py", *sys.argv[1:]]),
+                "machine": machine,
+                "runs": options.runs,
+                "seconds": options.seconds,
+                "broken_rules": list(bench.places[Link.LOOPBACK].broken_rules),
+                "no_breakdown": breakdown.why_not(),
+                "missing": missing,
+            }
+            results = Results(head, versions, path)
+            try:
+                run_all(bench, results, options.runs)
+            except SystemExit:
+                if results.rows:
+                    print(f"compare: ended; {path} has what was measured (--render)")
+                raise
     except OSError as error:
         raise BenchError(f"cannot measure here: {error}") from None
-    return {
-        "schema": 1,
-        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
-        "command": shlex.join(["bench/compare.py", *sys.argv[1:]]),
-        "machine": machine,
-        "runs": options.runs,
-        "seconds": options.seconds,
-        "broken_rules": list(broken_rules),
-        "no_breakdown": breakdown.why_not(),
-        "missing": missing,
-        "peers": {
-            peer.name: {
-                "stack": peer.stack,
-                "version": VERSIONS[peer.name],
-                "link": peer.link.value,
-                "tests": {
-                    name: summary(name, of) for name, of in rows[peer.name].items()
-                },
-            }
-            for peer in chosen
-        },
-    }
 
 
 def main() -> int:
@@ -366,8 +438,8 @@ def main() -> int:
     try:
         if not options.render:
             options.output.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(measured(options), indent=1) + "\n"
-            results.write_text(text, encoding="utf-8")
+            with ended_by_signals():
+                measure(options, results)
         compare_render.render(results, options.output, options.readme)
     except (BenchError, OSError) as error:
         print(f"compare: {error}", file=sys.stderr)

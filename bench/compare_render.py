@@ -76,12 +76,8 @@ def render(results: Path, output: Path, readme: Path | None) -> None:
     told = json.loads(results.read_text(encoding="utf-8"))
     path = output / "compare.md"
     path.write_text("\n".join(page(told)) + "\n", encoding="utf-8")
-    panels = [
-        (title, bars)
-        for test, figure, title in PANELS
-        if (bars := _bars(told["peers"], test, figure))
-    ]
-    plot.draw_bars(panels, output / "compare.svg", title=_machine(told))
+    if panels := _panels(told["peers"]):
+        plot.draw_bars(panels, output / "compare.svg", title=_machine(told))
     if readme is not None:
         text = readme.read_text(encoding="utf-8")
         block = "\n".join([BEGIN, *short_table(told), END])
@@ -104,11 +100,13 @@ def page(told: Mapping[str, Any]) -> Iterator[str]:
     if load > 1:
         yield f"**Others were busy on this machine before (load average {load:g}).**"
     yield from (f"**Not kept: {rule}.**" for rule in told["broken_rules"])
+    yield from _partial(told)
     yield ""
     yield from _table(told["peers"], range(len(COLUMNS)), list(told["peers"]))
     yield ""
-    yield "![the same as bars](compare.svg)"
-    yield ""
+    if _panels(told["peers"]):
+        yield "![the same as bars](compare.svg)"
+        yield ""
     yield EXPLANATION
     yield "## Where the server's time goes, and what bounds each row"
     yield ""
@@ -136,11 +134,22 @@ def short_table(told: Mapping[str, Any]) -> Iterator[str]:
     rows = [name for name in told["peers"] if name.startswith(README_ROWS)]
     yield from _table(told["peers"], README_COLUMNS, rows)
     yield ""
+    yield from _partial(told)
     yield (
         f"`make compare` on {told['date']}, {_machine(told)}; † where the client was "
         f"the limit. All servers, spreads and what bounds them: "
         f"[side by side](docs/performance/compare.md)."
     )
+
+
+def _partial(told: Mapping[str, Any]) -> Iterator[str]:
+    """Say which servers have not had all their rounds, if the run was ended early."""
+    wanted = told["runs"]
+    rounds = {name: peer["rounds"] for name, peer in told["peers"].items()}
+    short = [f"{name} ({cnt})" for name, cnt in rounds.items() if cnt < wanted]
+    if short:
+        names = ", ".join(short)
+        yield f"**Partial, ended early: of {wanted} rounds some had fewer: {names}.**"
 
 
 def _machine(told: Mapping[str, Any]) -> str:
@@ -179,6 +188,14 @@ def number(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def _panels(peers: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, float, float]]]]:
+    return [
+        (title, bars)
+        for test, figure, title in PANELS
+        if (bars := _bars(peers, test, figure))
+    ]
 
 
 def _bars(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import compare
 import compare_render
+import peers
 import pytest
 
 from quicxdp.bench import meters, namespaces, place
@@ -146,11 +149,13 @@ def comparison() -> dict[str, Any]:
             "quicxdp socket": {
                 "stack": "C",
                 "version": "1",
+                "rounds": 3,
                 "tests": {"down": tests(1.5, breakdown=shares)},
             },
             "caddy": {
                 "stack": "Go",
                 "version": "2",
+                "rounds": 3,
                 "tests": {
                     "down": tests(1234.5, client_was_limit=True),
                     "up": {"error": "no back end"},
@@ -169,3 +174,43 @@ def test_a_comparison_tells_its_rows_limits_and_gaps() -> None:
     assert "kernel and Python" in text
     assert "- nginx: is too old" in text
     assert "- caddy, up: no back end" in text
+    assert "Partial" not in text
+
+
+def test_an_ended_comparison_keeps_its_rounds_and_says_that_it_is_partial(
+    tmp_path: Path,
+) -> None:
+    """Minutes of measuring are not lost, and what they lack is not hidden."""
+    first, second, third = peers.OURS[:3]
+    path = tmp_path / "compare.json"
+    head = {key: value for key, value in comparison().items() if key != "peers"}
+    versions = dict.fromkeys(peers.OURS[:3], "1")
+    results = compare.Results(head | {"runs": 2}, versions, path)
+    for peer in (first, second, first):
+        results.add(peer, {"down": {"error": "is silent"}})
+    compare_render.render(path, tmp_path, None)
+    text = (tmp_path / "compare.md").read_text(encoding="utf-8")
+    assert "**Partial, ended early: of 2 rounds some had fewer: " in text
+    assert f": {second.name} (1), {third.name} (0).**" in text
+    assert f"- {first.name}, down: is silent" in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_comparison_once(number: signal.Signals) -> None:
+    """Servers and namespaces are cleaned up, whoever loses patience meanwhile."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(each) for each in numbers]
+    cleaned: list[str] = []
+
+    @compare.ended_by_signals()
+    def measure() -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleaned.append("all")
+
+    with pytest.raises(SystemExit) as ended:
+        measure()
+    assert (ended.value.code, cleaned) == (128 + number, ["all"])
+    assert handlers == [signal.getsignal(each) for each in numbers]
