@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from quicxdp.bench.units import GIGABYTE, HANDSHAKE, REQUEST, Unit
 
 from .bench_values import core_pair, count, positive, rate, shape, size
-from .help import Formatter
 from .options import add_engine_option, add_family_options, add_io_options, seconds
 
 if TYPE_CHECKING:
@@ -105,7 +104,6 @@ def add_parser(
         help="measure an HTTP/3 server, ours or another",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=Formatter,
     )
     names = [*BENCHMARKS, "idle", "datapath"]
     about = "; ".join(f"{each.name}: {each.about}" for each in BENCHMARKS.values())

@@ -18,7 +18,6 @@ from quicxdp import private_file
 from quicxdp.certificate import spki_hash, utc_now
 
 from .exits import CommandError, ExitCode
-from .help import Formatter
 
 DIRECTORY = Path("certs/dev")
 CA_NAME = "ca.pem"
@@ -66,7 +65,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="make a certificate for development",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=Formatter,
     )
     parser.add_argument(
         "--name",

@@ -13,7 +13,6 @@ import quicxdp
 from quicxdp.lanes import Lane
 
 from .exits import CommandError, ExitCode
-from .help import Formatter
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +49,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="tell which lane would be chosen here, and why",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=Formatter,
     )
     parser.add_argument(
         "--interface", metavar="NAME", help="look at this one only (default: all)"

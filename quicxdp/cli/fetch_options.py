@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import capture_file, logs, url
-from .help import Formatter
 from .options import LOOPS, add_engine_option, add_family_options, add_io_options, seconds
 from .private_file import new_file
 from .request_options import DataOption
@@ -74,7 +73,6 @@ def add_parser(
         help="fetch a URL over HTTP/3",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=Formatter,
     )
     add = parser.add_argument
     add("urls", nargs="+", metavar="URL", help="what to fetch")

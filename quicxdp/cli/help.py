@@ -19,7 +19,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of one command: options may stand between its arguments.
+    """The parser of one command, with our help: options may stand between arguments.
 
     argparse can do that (`parse_intermixed_args`), but not for the parsers of commands,
     which it calls through `parse_known_args`.
@@ -27,6 +27,9 @@ class CommandParser(argparse.ArgumentParser):
 
     _is_inside = False
     settings: Settings | None = None  # where options come from besides the command line
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**{"formatter_class": Formatter, **options})
 
     def parse_known_args(  # type: ignore[override]
         self,

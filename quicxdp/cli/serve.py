@@ -23,7 +23,7 @@ from .cert import CERTIFICATE_NAME, DIRECTORY, KEY_NAME
 from .exits import ExitCode, StartError, sentence
 from .h3_server import STREAM_WINDOW_BYTES, H3ServerProtocol
 from .h3_state import ServerState
-from .help import CommandParser, Formatter
+from .help import CommandParser
 from .options import (
     LOOPS,
     add_admission_options,
@@ -92,7 +92,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="serve a folder or an ASGI application over HTTP/3",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=Formatter,
     )
     add = parser.add_argument
     add(
