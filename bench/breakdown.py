@@ -6,7 +6,9 @@ The clock of the CPU is sampled, since virtual machines often have no cycle coun
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -53,16 +55,25 @@ def sampled(pid: int, folder: Path) -> Iterator[Breakdown]:
     out = Breakdown()
     data = folder / "perf.data"
     pids = ",".join(map(str, tree_of(pid)))
+    to_perf, from_perf = os.pipe(), os.pipe()
     process = subprocess.Popen(
         [
             *("taskset", "--cpu-list", str(CLIENT_CORE), "perf", "record", "-q"),
             *("-e", "cpu-clock", "-F", str(SAMPLES_HZ), "-p", pids, "-o", str(data)),
+            *("-D", "-1", f"--control=fd:{to_perf[0]},{from_perf[1]}"),
         ],
+        pass_fds=(to_perf[0], from_perf[1]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    for fd in (to_perf[0], from_perf[1]):
+        os.close(fd)
     try:
+        # On a busy machine it takes a second to begin, most of the block.
+        with contextlib.suppress(BrokenPipeError):  # it has ended: no samples
+            os.write(to_perf[1], b"enable\n")
+        select.select([from_perf[0]], [], [], END_S)
         yield out
     finally:
         process.send_signal(signal.SIGINT)
@@ -71,6 +82,8 @@ def sampled(pid: int, folder: Path) -> Iterator[Breakdown]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for fd in (to_perf[1], from_perf[0]):
+            os.close(fd)
     out.shares = _shares(data)
 
 
