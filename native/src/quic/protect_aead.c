@@ -107,22 +107,26 @@ static int method_open(EVP_CIPHER_CTX **out, const EVP_CIPHER *method, const uin
 
 static bool begin(const struct aead *a, const uint8_t *nonce, uint8_t *expected_tag)
 {
-	const OSSL_PARAM tag[] = TAG_PARAMS(expected_tag);
+	if (a->is_method)
+		return EVP_CipherInit_ex(a->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
+		       (!expected_tag ||
+			EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, PROTECT_TAG_BYTES,
+					    expected_tag) == 1);
+	if (expected_tag) {
+		const OSSL_PARAM tag[] = TAG_PARAMS(expected_tag);
 
-	if (!a->is_method)
-		return EVP_CipherInit_ex2(a->ctx, NULL, NULL, nonce, -1,
-					  expected_tag ? tag : NULL) == 1;
-	return EVP_CipherInit_ex(a->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
-	       (!expected_tag || EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG,
-						     PROTECT_TAG_BYTES, expected_tag) == 1);
+		return EVP_CipherInit_ex2(a->ctx, NULL, NULL, nonce, -1, tag) == 1;
+	}
+	return EVP_CipherInit_ex2(a->ctx, NULL, NULL, nonce, -1, NULL) == 1;
 }
 
 static bool get_tag(const struct aead *a, uint8_t *at)
 {
-	OSSL_PARAM tag[] = TAG_PARAMS(at);
+	if (!a->is_method) {
+		OSSL_PARAM tag[] = TAG_PARAMS(at);
 
-	if (!a->is_method)
 		return EVP_CIPHER_CTX_get_params(a->ctx, tag) == 1;
+	}
 	return EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, PROTECT_TAG_BYTES, at) == 1;
 }
 
