@@ -1,23 +1,22 @@
 /* retry.c: see retry.h.
  *
- * As in protect_keys.c, cipher contexts are made once and only get a new IV afterwards, and
- * what libcrypto leaves in the thread's error queue is taken back. */
+ * As in protect_keys.c, what libcrypto leaves in the thread's error queue is taken back. */
 #include "retry.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 
 #include "os.h"
+#include "protect_keys.h"
 #include "varint.h"
 
 enum {
-	NONCE_BYTES = 12,
+	NONCE_BYTES = PROTECT_IV_BYTES,
 	NUMBER_OFF = 4, /* of a nonce of ours; zeros stand before it */
-	TAG_BYTES = 16,
+	TAG_BYTES = PROTECT_TAG_BYTES,
 	PLAIN_MAX_BYTES = 1 + 18 + 1 + QX_CID_MAX_BYTES + 1 + RETRY_CID_BYTES + 8,
 	TOKEN_MAX_BYTES = NONCE_BYTES + PLAIN_MAX_BYTES + TAG_BYTES,
 	HEADER_MAX_BYTES = 1 + 4 + 1 + QX_CID_MAX_BYTES + 1 + QX_CID_MAX_BYTES,
@@ -43,57 +42,11 @@ static const uint8_t tag_key_v2[16] = {0x8f, 0xb4, 0xb0, 0x1b, 0x56, 0xac, 0x48,
 static const uint8_t tag_nonce_v2[NONCE_BYTES] = {0xd8, 0x69, 0x69, 0xbc, 0x2d, 0x7c,
 						  0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a};
 
-/* ---- AES-128-GCM of libcrypto ---- */
-
-static int gcm_open(EVP_CIPHER_CTX **out, const uint8_t *key, bool encrypting)
-{
-	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-	int err = -EIO;
-
-	*out = EVP_CIPHER_CTX_new();
-	if (!*out)
-		err = -ENOMEM;
-	else if (cipher && EVP_CipherInit_ex2(*out, cipher, key, NULL, encrypting, NULL) == 1)
-		err = 0;
-	EVP_CIPHER_free(cipher);
-	return err;
-}
-
-static void tag_params(OSSL_PARAM params[2], uint8_t *tag)
-{
-	params[0] =
-		OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_BYTES);
-	params[1] = OSSL_PARAM_construct_end();
-}
-
-static bool gcm_seal(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *text, int len_bytes)
-{
-	OSSL_PARAM tag[2];
-	int n;
-
-	tag_params(tag, text + len_bytes);
-	return EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1 &&
-	       EVP_EncryptUpdate(ctx, text, &n, text, len_bytes) == 1 &&
-	       EVP_EncryptFinal_ex(ctx, text + len_bytes, &n) == 1 &&
-	       EVP_CIPHER_CTX_get_params(ctx, tag) == 1;
-}
-
-static bool gcm_unseal(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *text,
-		       int len_bytes)
-{
-	OSSL_PARAM tag[2];
-	int n;
-
-	tag_params(tag, text + len_bytes);
-	return EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, tag) == 1 &&
-	       EVP_DecryptUpdate(ctx, text, &n, text, len_bytes) == 1 &&
-	       EVP_DecryptFinal_ex(ctx, text + len_bytes, &n) == 1;
-}
-
 /* ---- Life ---- */
 
 int retry_open(struct retry *r, const uint8_t key[QX_RETRY_KEY_BYTES], uint64_t lifetime_ns)
 {
+	const struct suite *suite = suite_find(QX_AES_128_GCM_SHA256);
 	int err;
 
 	*r = (struct retry){.lifetime_ms = lifetime_ns / NS_PER_MS};
@@ -101,13 +54,13 @@ int retry_open(struct retry *r, const uint8_t key[QX_RETRY_KEY_BYTES], uint64_t 
 	if (!r->used)
 		return -ENOMEM;
 	ERR_set_mark();
-	err = gcm_open(&r->seal, key, true);
+	err = aead_open(&r->seal, suite, key, true);
 	if (err == 0)
-		err = gcm_open(&r->open, key, false);
+		err = aead_open(&r->open, suite, key, false);
 	if (err == 0)
-		err = gcm_open(&r->tag1, tag_key_v1, true);
+		err = aead_open(&r->tag1, suite, tag_key_v1, true);
 	if (err == 0)
-		err = gcm_open(&r->tag2, tag_key_v2, true);
+		err = aead_open(&r->tag2, suite, tag_key_v2, true);
 	ERR_pop_to_mark();
 	if (err < 0)
 		retry_close(r);
@@ -116,10 +69,10 @@ int retry_open(struct retry *r, const uint8_t key[QX_RETRY_KEY_BYTES], uint64_t 
 
 void retry_close(struct retry *r)
 {
-	EVP_CIPHER_CTX_free(r->seal);
-	EVP_CIPHER_CTX_free(r->open);
-	EVP_CIPHER_CTX_free(r->tag1);
-	EVP_CIPHER_CTX_free(r->tag2);
+	aead_close(&r->seal);
+	aead_close(&r->open);
+	aead_close(&r->tag1);
+	aead_close(&r->tag2);
 	free(r->used);
 	*r = (struct retry){0};
 }
@@ -194,7 +147,7 @@ static uint32_t token_write(struct retry *r, uint8_t *token, const struct first_
 	end = put(end, retry_cid, RETRY_CID_BYTES);
 	store_be64(end, now_ns / NS_PER_MS);
 	end += 8;
-	if (!gcm_seal(r->seal, token, plain, (int)(end - plain)))
+	if (!aead_seal(&r->seal, token, plain, 0, (uint32_t)(end - plain)))
 		return 0;
 	return (uint32_t)(end + TAG_BYTES - token);
 }
@@ -232,20 +185,20 @@ enum retry_token retry_check(struct retry *r, const struct first_packet *p,
 			     const struct qx_addr *peer, uint64_t now_ns)
 {
 	uint8_t text[TOKEN_MAX_BYTES];
-	int plain_bytes;
+	uint32_t plain_bytes;
 	bool ours;
 
 	if (p->token_len_bytes <= NONCE_BYTES + TAG_BYTES ||
 	    p->token_len_bytes > sizeof(text))
 		return RETRY_TOKEN_FOREIGN;
 	memcpy(text, p->token, p->token_len_bytes);
-	plain_bytes = (int)p->token_len_bytes - NONCE_BYTES - TAG_BYTES;
+	plain_bytes = p->token_len_bytes - NONCE_BYTES - TAG_BYTES;
 	ERR_set_mark();
-	ours = gcm_unseal(r->open, text, text + NONCE_BYTES, plain_bytes);
+	ours = aead_unseal(&r->open, text, text + NONCE_BYTES, 0, plain_bytes);
 	ERR_pop_to_mark();
 	if (!ours)
 		return RETRY_TOKEN_FOREIGN;
-	return token_check(r, text + NONCE_BYTES, (uint32_t)plain_bytes, p, peer, now_ns);
+	return token_check(r, text + NONCE_BYTES, plain_bytes, p, peer, now_ns);
 }
 
 /* ---- Packets ---- */
@@ -263,19 +216,15 @@ static bool integrity_tag(struct retry *r, const struct first_packet *p,
 			  const uint8_t *packet, uint32_t len_bytes, uint8_t *tag)
 {
 	const bool v2 = p->version == VERSION_2;
-	EVP_CIPHER_CTX *ctx = v2 ? r->tag2 : r->tag1;
-	uint8_t before[1 + QX_CID_MAX_BYTES];
-	const int before_bytes = (int)(put(before, p->dcid, p->dcid_len_bytes) - before);
-	OSSL_PARAM params[2];
-	int n;
+	uint8_t text[1 + QX_CID_MAX_BYTES + QX_ANSWER_MAX_BYTES];
+	uint8_t *at = put(text, p->dcid, p->dcid_len_bytes), *end = at + len_bytes;
 
-	tag_params(params, tag);
-	return EVP_EncryptInit_ex2(ctx, NULL, NULL, v2 ? tag_nonce_v2 : tag_nonce_v1, NULL) ==
-		       1 &&
-	       EVP_EncryptUpdate(ctx, NULL, &n, before, before_bytes) == 1 &&
-	       EVP_EncryptUpdate(ctx, NULL, &n, packet, (int)len_bytes) == 1 &&
-	       EVP_EncryptFinal_ex(ctx, tag, &n) == 1 &&
-	       EVP_CIPHER_CTX_get_params(ctx, params) == 1;
+	memcpy(at, packet, len_bytes);
+	if (!aead_seal(v2 ? &r->tag2 : &r->tag1, v2 ? tag_nonce_v2 : tag_nonce_v1, text,
+		       (uint32_t)(end - text), 0))
+		return false;
+	memcpy(tag, end, TAG_BYTES);
+	return true;
 }
 
 static const uint8_t *new_cid(struct retry *r)

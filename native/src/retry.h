@@ -9,9 +9,8 @@
 #ifndef QX_RETRY_H
 #define QX_RETRY_H
 
-#include <openssl/evp.h>
-
 #include "first_packet.h"
+#include "protect_aead.h"
 #include "quicxdp_admission.h"
 
 enum {
@@ -29,8 +28,8 @@ enum retry_token {
 };
 
 struct retry {
-	EVP_CIPHER_CTX *seal, *open; /* tokens */
-	EVP_CIPHER_CTX *tag1, *tag2; /* of Retry packets, RFC 9001 section 5.8 */
+	struct aead seal, open; /* tokens */
+	struct aead tag1, tag2; /* of Retry packets, RFC 9001 section 5.8 */
 	uint64_t lifetime_ms;
 	uint64_t next_number;
 	uint64_t *used; /* bit per number, modulo RETRY_WINDOW_CNT */

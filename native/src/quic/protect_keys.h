@@ -1,5 +1,5 @@
 /* protect_keys.h: what protect.c uses packet by packet, and protect_keys.c makes of secrets:
- * cipher suites and generations of keys.  Nobody else includes it, but the tests. */
+ * cipher suites and generations of keys.  Else only retry.c includes it, for a suite, and tests. */
 #ifndef QX_PROTECT_KEYS_H
 #define QX_PROTECT_KEYS_H
 
