@@ -48,7 +48,9 @@ def test_a_mode_that_is_asked_for_serves_and_is_told(
     assert stats["interfaces"][name]["modes"] == [mode]
     assert stats["interfaces"][name]["sends"] is (sends == "xdp")
     assert stats["interfaces"][name]["busy_poll"] is ("--busy-poll" in options)
-    assert stats["lanes"]["xdp"]["rx_packets"] > 100
+    # How many depends on how often the client acknowledges.
+    received = {lane: stats["lanes"][lane]["rx_packets"] for lane in ("xdp", "socket")}
+    assert received["xdp"] > max(20, 10 * received["socket"])
     other = "xdp" if sends == "socket" else "socket"
     # A first answer may have to find the way to the peer by socket.
     assert stats["lanes"][sends]["tx_packets"] > 10 * stats["lanes"][other]["tx_packets"]
