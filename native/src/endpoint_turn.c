@@ -56,6 +56,9 @@ int qx_engine_finish(struct qx_engine *e, uint64_t now_ns, uint64_t alarm_ns)
 		next_ns = held_ns;
 	/* Also where sending has failed: the timers that end connections must go on. */
 	err = arm(e, next_ns < alarm_ns ? next_ns : alarm_ns, now_ns);
+	/* With no timer to end a hold, datagrams must. */
+	if (err < 0)
+		(void)qx_hold(e->dp, false);
 	if (stayed < 0 || err < 0)
 		return stayed < 0 ? stayed : err;
 	return (e->event_cnt > 0 ? QX_TURN_EVENTS : 0) | (stayed ? QX_TURN_STAYED : 0) |
