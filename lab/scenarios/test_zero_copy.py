@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.conftest import Exchange
 
 MACHINES = {
-    "virtio": Machine(limit_s=140),
+    "virtio": Machine(limit_s=170),
     # Each of the contract's 48 tests waits for igb's link twice two seconds.
     "igb": Machine(driver=Driver.IGB, limit_s=560),
 }
