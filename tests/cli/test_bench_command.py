@@ -166,6 +166,8 @@ def test_a_simulated_path_gives_what_it_can_carry() -> None:
 @contextmanager
 def under_way(*words: str) -> Generator[subprocess.Popen[str]]:
     """Start it at a terminal, and wait until the progress bar counts answers."""
+    # In the background of a script all that is started ignores Ctrl-C; at a terminal not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     master, terminal = pty.openpty()
     process = subprocess.Popen(
         [*QUICXDP, "bench", *words],
